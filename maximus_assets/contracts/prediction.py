@@ -1,0 +1,91 @@
+"""What models say: forecasts with intervals, and the columns that cross the model's signature.
+
+The signature is declared here, never inferred. The caller hands over raw grid windows in long form; the model answers
+one row for each series and step.
+"""
+
+from typing import Final, Literal
+
+from pydantic import Field, model_validator
+
+from maximus_assets.contracts.base import Contract, Instant, Name
+
+FORECAST_INPUT: Final[dict[str, str]] = {
+    "target": "string",
+    "sensor": "string",
+    "observed_at": "datetime",
+    "value": "double",
+}
+"""Columns of the forecaster's input: one row for each series and grid bin, naive UTC instants (MLflow's `datetime`
+has no zone), NaN where the bin is missing. Every series ends at the same bin."""
+
+FORECAST_OUTPUT: Final[dict[str, str]] = {
+    "target": "string",
+    "sensor": "string",
+    "step": "long",
+    "mean": "double",
+    "lower": "double",
+    "upper": "double",
+    "status": "string",
+    "method": "string",
+}
+"""Columns of its answer: `step` counts bins after the window's last one, from 1. A series that cannot be forecast has
+one row with step 0, NaN figures and a status other than `ok`."""
+
+FORECAST_PARAMS: Final[dict[str, int]] = {"horizon_steps": 12}
+"""Parameters of a call, with their defaults: how many steps ahead, 1 to 288."""
+
+INTERVAL_COVERAGE: Final = 0.9
+"""Share of outcomes a forecast interval is meant to hold."""
+
+ForecastStatus = Literal["ok", "cold", "unknown_series"]
+"""`cold`: the window is too short or too full of holes. `unknown_series`: the champion never learnt it."""
+
+
+class ForecastPoint(Contract):
+    """One step of a forecast, in the sensor's unit; `lower <= mean <= upper`."""
+
+    at: Instant
+    mean: float
+    lower: float
+    upper: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ForecastPoint":
+        if not self.lower <= self.mean <= self.upper:
+            msg = f"forecast bounds out of order: {self.lower} <= {self.mean} <= {self.upper}"
+            raise ValueError(msg)
+        return self
+
+
+class Forecast(Contract):
+    """What the champion expects of one series.
+
+    Attributes:
+        target: The target.
+        sensor: The sensor.
+        issued_at: Start of the last grid bin the forecast knew.
+        status: `ok`, or why there are no points.
+        reason: The status in words when it is not `ok`.
+        method: How this series is forecast (`seasonal_naive`, `sarima`), empty when there are no points.
+        model_version: Registry version of the champion, empty when there was none.
+        coverage: Share of outcomes the interval is meant to hold.
+        points: One for each step ahead, in order; empty unless `ok`.
+    """
+
+    target: Name
+    sensor: Name
+    issued_at: Instant
+    status: ForecastStatus | Literal["no_champion"]
+    reason: str = ""
+    method: str = ""
+    model_version: str = ""
+    coverage: float = Field(default=INTERVAL_COVERAGE, gt=0.0, lt=1.0)
+    points: tuple[ForecastPoint, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_points_when_ok(self) -> "Forecast":
+        if (self.status == "ok") != bool(self.points):
+            msg = f"a forecast has points exactly when its status is ok, not {self.status} with {len(self.points)}"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,66 @@
+"""What the rooms of the loop hand to one another: the window that was seen, and what it amounts to."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from maximus_assets.contracts.base import Contract, Instant, Name
+from maximus_assets.contracts.prediction import Forecast
+
+
+class Reading(Contract):
+    """The present value of one sensor after its missing-data policy was applied.
+
+    Attributes:
+        sensor: The sensor.
+        value: Its value in its unit, or None where the policy leaves none.
+        observed_at: When that value was true; None where it never was.
+        is_fresh: Whether it is within the sensor's staleness limit.
+        must_fail_safe: Whether its absence forbids taking capacity away.
+    """
+
+    sensor: Name
+    value: float | None
+    observed_at: Instant | None
+    is_fresh: bool
+    must_fail_safe: bool = False
+
+
+class Window(Contract):
+    """The recent past of one series on the grid.
+
+    Attributes:
+        target: The target.
+        sensor: The sensor.
+        end_at: Start of the last whole bin.
+        values: One for each bin, oldest first, None where nothing was seen.
+    """
+
+    target: Name
+    sensor: Name
+    end_at: Instant
+    values: tuple[float | None, ...]
+
+
+class Situation(Contract):
+    """What is known of one target in one turn, ready to be planned for.
+
+    Attributes:
+        target: The target.
+        at: The turn's instant.
+        readings: Sensor -> reading.
+        demand_sensor: The sensor the target is sized by.
+        forecast: What is expected of it.
+        severity: `normal`, `warning` or `critical`: the worst of the readings against the catalogue's thresholds.
+        concerns: Why the severity is what it is, in words.
+        telemetry_lost: Whether a sensor that must fail safe has no value: then nothing may be taken away.
+    """
+
+    target: Name
+    at: Instant
+    readings: dict[str, Reading]
+    demand_sensor: Name
+    forecast: Forecast
+    severity: Literal["normal", "warning", "critical"] = "normal"
+    concerns: tuple[str, ...] = ()
+    telemetry_lost: bool = Field(default=False)
