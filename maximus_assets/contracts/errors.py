@@ -44,7 +44,7 @@ class BadInputError(Permanent):
         if row is not None:
             where += f", row {row}"
         if column is not None:
-            where += f", column {column}"
+            where += f", {'option' if column.startswith('--') else 'column'} {column}"
         super().__init__(f"{where}: {message}")
         self.source = source
         self.row = row

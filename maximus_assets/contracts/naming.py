@@ -17,6 +17,8 @@ TAG_CODE_REVISION: Final = "maximus.code_revision"
 TAG_DAGSTER_RUN: Final = "maximus.dagster_run_id"
 TAG_TRAINED_AT: Final = "maximus.trained_at"
 TAG_DATA_VERSION: Final = "maximus.data_version"
+TAG_WITHDRAWN_AT: Final = "maximus.withdrawn_at"
+"""On a version that was champion and was taken back: it is never promoted again."""
 TAG_GATE_PREFIX: Final = "gate."
 """One tag for each Verdict: `gate.<check name>` = `passed` or `failed`."""
 
