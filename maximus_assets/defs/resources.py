@@ -1,0 +1,143 @@
+"""What assets are handed: shells that Dagster configures, each of which gives a plain object of a room below.
+
+The rooms never see a Dagster type. Every address comes from the environment and is read when a run needs it, so that
+the graph loads and can be looked at with nothing set.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from pydantic import ValidationError
+
+from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS, Target
+from maximus_assets.defs.frames import FramesStore, data_folder
+from maximus_assets.defs.io_manager import FrameIOManager
+from maximus_assets.registry.tracking import Registry
+from maximus_assets.telemetry.arrivals import count_arrivals
+from maximus_assets.telemetry.ingest import read_metrics, read_plant
+
+TARGETS_VARIABLE = "MAXIMUS_TARGETS"
+
+
+def targets_from_environment() -> tuple[Target, ...]:
+    """The targets in `MAXIMUS_TARGETS` (JSON); unset, what a machine without a `maximus.toml` watches.
+
+    Raises:
+        BadInputError: The variable is no list of targets.
+    """
+    said = os.environ.get(TARGETS_VARIABLE, "")
+    if not said:
+        return DEFAULT_TARGETS
+    try:
+        return TARGETS.validate_json(said)
+    except ValidationError as error:
+        raise BadInputError(str(error), source=TARGETS_VARIABLE) from error
+
+
+class FramesResource(dg.ConfigurableResource["FramesResource"]):
+    """The frames store, for assets that read more than their inputs.
+
+    Attributes:
+        folder: Its folder; empty for `<data folder>/frames`.
+    """
+
+    folder: str = ""
+
+    def store(self) -> FramesStore:
+        """The store itself."""
+        return FramesStore(Path(self.folder) if self.folder else data_folder() / "frames")
+
+
+class FrameIOManagerFactory(dg.ConfigurableIOManagerFactory[FrameIOManager]):
+    """Builds the IO manager over the same store.
+
+    Attributes:
+        folder: As of `FramesResource`.
+    """
+
+    folder: str = ""
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> FrameIOManager:
+        """Called by Dagster once a run."""
+        del context
+        return FrameIOManager(FramesResource(folder=self.folder).store())
+
+
+class TelemetrySources(dg.ConfigurableResource["TelemetrySources"]):
+    """Where observations of the targets are read from.
+
+    Attributes:
+        database_read_url: The database that holds live metrics, as the role that may only read.
+    """
+
+    database_read_url: str
+
+    def targets(self) -> tuple[Target, ...]:
+        """What is watched."""
+        return targets_from_environment()
+
+    def read(self, start: datetime, end: datetime) -> pl.DataFrame:
+        """Every observation with `start` <= instant < `end`, sorted by series and instant.
+
+        A simulated target's history is the simulation's own, for every instant; what the loop has stored of it is the
+        same values over fewer instants. A live target's history is what the loop has stored.
+        """
+        targets = self.targets()
+        simulated = [target for target in targets if target.source == "simulated"]
+        live = [target.name for target in targets if target.source != "simulated"]
+        frames: list[pl.DataFrame] = [read_plant(simulated, start, end)] if simulated else []
+        if live:
+            stored = read_metrics(self.database_read_url, start, end)
+            frames.append(stored.filter(pl.col("target").is_in(live)))
+        return pl.concat(frames, how="vertical").sort("target", "sensor", "observed_at")
+
+    def arrivals(self, days: Sequence[tuple[datetime, datetime]]) -> list[int]:
+        """How many observations of live demand are stored for each span of time."""
+        live = self._live_demand()
+        return count_arrivals(self.database_read_url, live, days) if live else [0] * len(days)
+
+    def count_live(self, frame: pl.DataFrame) -> int:
+        """How many observations of live demand a stored frame holds: what `arrivals` said when it was read."""
+        live = [f"{target}/{sensor}" for target, sensor in self._live_demand().items()]
+        return frame.filter(pl.concat_str("target", "sensor", separator="/").is_in(live)).height
+
+    def _live_demand(self) -> dict[str, str]:
+        return {t.name: t.demand_sensor for t in self.targets() if t.source != "simulated"}
+
+
+class RegistryResource(dg.ConfigurableResource["RegistryResource"]):
+    """The model registry.
+
+    Attributes:
+        tracking_uri: Address of MLflow.
+    """
+
+    tracking_uri: str
+
+    def registry(self) -> Registry:
+        """The registry, after it has said that it is there.
+
+        Raises:
+            Retryable: It does not answer.
+        """
+        registry = Registry(self.tracking_uri)
+        registry.check_reachable()
+        return registry
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """The resources of the graph, by the names assets ask for them."""
+    return dg.Definitions(
+        resources={
+            "frames": FramesResource(),
+            "frame_files": FrameIOManagerFactory(),
+            "sources": TelemetrySources(database_read_url=dg.EnvVar("MAXIMUS_DATABASE_READ_URL")),
+            "models": RegistryResource(tracking_uri=dg.EnvVar("MLFLOW_TRACKING_URI")),
+        }
+    )

@@ -1,0 +1,118 @@
+"""The model card: what a version is, for whoever has to decide whether to trust it.
+
+Written once, when the version is registered, from what the learning process knows. The verdicts of the gates come later
+and are tags of the version; the card says which figures they judge.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from maximus_assets.checks.accuracy import forecaster_beats_seasonal_naive, interval_coverage_holds
+from maximus_assets.contracts import naming
+from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
+from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
+from maximus_assets.models.forecasting.learn import LearntForecaster
+
+_LISTED = 100
+"""How many series a card lists; a fleet's report is among the evidence in full."""
+
+
+def write_card(learnt: LearntForecaster, grid: pl.DataFrame, tags: Mapping[str, str]) -> str:
+    """The card, Markdown.
+
+    Args:
+        learnt: What was learnt.
+        grid: What it was learnt from.
+        tags: The version's evidence tags.
+    """
+    parts = [
+        f"# {naming.FORECASTER}",
+        (
+            f"Forecasts demand, trained at {tags[naming.TAG_TRAINED_AT]} in {learnt.fit_seconds:.1f} s from "
+            f"{len(learnt.states)} series of {_span(grid)}."
+        ),
+        "## Judgement\n" + _judgement(learnt.report),
+        "## What was learnt\n" + _series_table(learnt, grid),
+        "## Backtest\nRolling origins over the judging part of each history, which neither the choice of the method nor "
+        "the intervals have seen. MASE is against seasonal-naive: below 1 is better.\n\n"
+        + _report_table(learnt.report),
+        "## What was not learnt\n" + _skipped(learnt.skipped),
+        "## Limits\n" + _limits(),
+        "## Origin\n" + "\n".join(f"- `{key}`: {value or 'none'}" for key, value in sorted(tags.items())),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _span(grid: pl.DataFrame) -> str:
+    if grid.is_empty():
+        return "nothing"
+    first, last = grid[OBSERVED_AT].dt.strftime("%Y-%m-%d %H:%M").sort().gather([0, -1])
+    return f"{first} to {last} UTC"
+
+
+def _judgement(report: pl.DataFrame) -> str:
+    lines = []
+    for verdict in (forecaster_beats_seasonal_naive(report), interval_coverage_holds(report)):
+        lines.append(f"- {verdict.name}: {'passed' if verdict.passed else 'failed'}")
+        lines += [f"  - {reason}" for reason in verdict.reasons]
+    lines.append(
+        "- The registered files are judged again, with speed and agreement with the learning process: see the version's "
+        f"`{naming.TAG_GATE_PREFIX}*` tags."
+    )
+    return "\n".join(lines)
+
+
+def _series_table(learnt: LearntForecaster, grid: pl.DataFrame) -> str:
+    spans = {
+        (target, sensor): (bins, missing)
+        for target, sensor, bins, missing in grid.group_by(TARGET, SENSOR)
+        .agg(pl.len(), pl.col(VALUE).is_null().mean())
+        .iter_rows()
+    }
+    lines = [
+        "| series | method | bins | missing | season steps | needs bins | steps ahead |",
+        f"|{'---|' * 7}",
+    ]
+    for state in learnt.states[:_LISTED]:
+        bins, missing = spans[state.target, state.sensor]
+        lines.append(
+            f"| {state.target}/{state.sensor} | {state.method} | {bins} | {missing:.1%} | {state.season_steps} "
+            f"| {state.minimum_bins} | {state.horizon_steps} |"
+        )
+    return "\n".join(lines + _more(len(learnt.states)))
+
+
+def _report_table(report: pl.DataFrame) -> str:
+    lines = ["| series | method | chosen | hours | judged | R² | MASE | coverage |", f"|{'---|' * 8}"]
+    for row in report.head(_LISTED).iter_rows(named=True):
+        figures = " | ".join(_figure(row[name]) for name in ("r2", "mase", "coverage"))
+        lines.append(
+            f"| {row['target']}/{row['sensor']} | {row['method']} | {'yes' if row['is_chosen'] else ''} "
+            f"| {row['horizon_hours']} | {row['judged']} | {figures} |"
+        )
+    return "\n".join(lines + _more(report.height))
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _skipped(skipped: Mapping[str, str]) -> str:
+    lines = [f"- {series}: {why}" for series, why in list(skipped.items())[:_LISTED]]
+    return "\n".join(lines + _more(len(skipped))) if lines else "Nothing was left out."
+
+
+def _more(count: int) -> list[str]:
+    return [f"\n{count - _LISTED} more are in the evidence."] if count > _LISTED else []
+
+
+def _limits() -> str:
+    return (
+        "- A series it never learnt is answered with `unknown_series`, one whose recent window is too short or has too "
+        "many holes with `cold`. It never guesses.\n"
+        f"- An interval is meant to hold {INTERVAL_COVERAGE:.0%} of outcomes while the future resembles the judging part; "
+        "after a change of regime it will not.\n"
+        "- It knows the hour and the weekday, not holidays, releases or campaigns.\n"
+        "- It extrapolates demand as it was met. Demand that was turned away was never seen."
+    )
