@@ -1,9 +1,30 @@
 """Fixtures every part of the suite shares."""
 
 import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import psutil
+import psycopg
 import pytest
+
+from serving.knowledge.migrate import migrate
+from serving.supervisor.postgres import EmbeddedPostgres
+from serving.supervisor.provision import DatabaseUrls
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from maximus_assets.models.forecasting.learn import LearntForecaster
+    from maximus_assets.registry.packaging import Origin
 
 
 class ManualClock:
@@ -55,3 +76,215 @@ def clock() -> ManualClock:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+class PostgresServer:
+    """A real PostgreSQL of the test's own, in a short folder (a socket path may only be so long)."""
+
+    def __init__(self, template: "PostgresServer | None" = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="mx", dir="/tmp"))
+        if (
+            template is not None
+        ):  # quicker than making a cluster; the copy's passwords are those of the template
+            subprocess.run(["cp", "-a", f"{template.folder}/.", str(self.folder)], check=True)
+        self.folder.chmod(0o711)  # the server's user must reach it when the tests run as root
+        self.embedded = EmbeddedPostgres(self.folder)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._urls: DatabaseUrls | None = None
+
+    @property
+    def urls(self) -> DatabaseUrls:
+        """How each role reaches it."""
+        assert self._urls is not None
+        return self._urls
+
+    def start(self) -> None:
+        """Start it, or start it again after a kill; databases and roles are there when this returns."""
+        self.embedded.prepare()
+        with (self.folder / "log").open("ab") as log:
+            self.process = process = self.embedded.popen(log)
+        self.embedded.wait_ready(20, lambda: process.poll() is None)
+        if self._urls is None:
+            self._urls = self.embedded.provision()
+
+    def migrate(self) -> None:
+        """Bring the schema up to date."""
+        migrate(self.urls.owner)
+
+    def kill(self) -> None:
+        """End it without a warning, and wait for its backends, which notice a little later."""
+        assert self.process is not None
+        backends = psutil.Process(self.process.pid).children()
+        self.process.kill()
+        self.process.wait(10)
+        psutil.wait_procs(backends, 10)
+
+    def halt(self) -> None:
+        """End it in good order."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)  # fast shutdown
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def stop(self) -> None:
+        """End it, and remove everything it wrote."""
+        self.halt()
+        home = Path(self.embedded.places.home)
+        if not home.is_relative_to(self.folder):
+            shutil.rmtree(home.parent, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> Iterator[PostgresServer]:
+    """A server with databases and roles, stopped: what spare ones are copied from."""
+    server = PostgresServer()
+    try:
+        server.start()
+        server.halt()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for the whole run, with databases, roles and schema."""
+    server = PostgresServer()
+    try:
+        server.start()
+        server.migrate()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def spare_postgres(postgres_template: PostgresServer) -> Iterator[PostgresServer]:
+    """A server for one test alone, which may kill it; provisioned, without a schema."""
+    server = PostgresServer(postgres_template)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> DatabaseUrls:
+    """The knowledge base, empty."""
+    with psycopg.connect(postgres.urls.owner) as connection:
+        for table in ("metrics", "forecasts", "decisions", "heartbeat"):
+            connection.execute(f"DELETE FROM knowledge.{table}")
+        connection.execute("UPDATE knowledge.lease SET holder = '', epoch = 0, expires_at = '-infinity'")
+    return postgres.urls
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model registry's database as MLflow makes it: two seconds of migrations, once for all tests."""
+    from maximus_assets.registry.tracking import Registry
+
+    path = tmp_path_factory.mktemp("registry") / "empty.db"
+    Registry(f"sqlite:///{path}").aliases("nothing")
+    return path
+
+
+@pytest.fixture
+def registry_uri(empty_registry: Path, tmp_path: Path) -> str:
+    """Address of a model registry of the test's own, artifacts beside it. The product's is on PostgreSQL."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path / "registry.db"
+    shutil.copy(empty_registry, path)
+    address = f"sqlite:///{path}"
+    client = MlflowClient(tracking_uri=address, registry_uri=address)
+    client.create_experiment("forecasting", artifact_location=str(tmp_path / "artifacts"))
+    return address
+
+
+@dataclass(frozen=True, eq=False)
+class LearntShop:
+    """A forecaster learnt from ten days of one simulated service, what it was learnt from, and where from."""
+
+    learnt: "LearntForecaster"
+    grid: "pl.DataFrame"
+    origin: "Origin"
+
+
+@pytest.fixture(scope="session")
+def learnt_shop() -> LearntShop:
+    """Half a second of learning, once for all tests."""
+    import polars as pl
+
+    from maximus_assets.contracts.telemetry import GRID_SECONDS
+    from maximus_assets.features.grid import to_grid
+    from maximus_assets.features.table import RECIPE_HASH
+    from maximus_assets.models.forecasting.learn import learn
+    from maximus_assets.plant.world import Plant
+    from maximus_assets.registry.packaging import Origin
+
+    start = datetime(2026, 2, 2, tzinfo=UTC)
+    samples = Plant(7).samples("demo-shop", start, start + timedelta(days=10), GRID_SECONDS)
+    grid = to_grid(samples.filter(pl.col("sensor") == "request_rate_per_second"))
+    origin = Origin(
+        trained_at=start + timedelta(days=10),
+        feature_recipe=RECIPE_HASH,
+        data_version="test",
+        code_revision="release:0",
+        dagster_run_id="run",
+    )
+    return LearntShop(learn(grid), grid, origin)
+
+
+# What this machine cannot run is named with the line that installs it; where nothing may be missing, a skip is a failure.
+
+_NO_SKIPS = bool(os.environ.pop("MAXIMUS_TEST_NO_SKIPS", ""))
+_USER_DATA = os.environ.pop("MAXIMUS_TEST_DATA_DIR", "")
+
+SERVERS = {
+    "chromium": "apt-get install -y --no-install-recommends chromium",
+    "pgbouncer": "apt-get install -y --no-install-recommends pgbouncer",
+}
+"""Marker of the tests that need a program of the same name -> the line that installs it."""
+
+
+def _missing_servers() -> dict[str, str]:
+    return {name: line for name, line in SERVERS.items() if shutil.which(name) is None}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs a missing server; leave out, without a skip, what needs files only the user has."""
+    for name, line in _missing_servers().items():
+        for item in items:
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"{name} is missing: {line}"))
+    if not _USER_DATA:
+        left_out = [item for item in items if item.get_closest_marker("user_data")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def user_data() -> Path:
+    """The folder of the user's own telemetry files; only tests marked `user_data` may ask for it."""
+    return Path(_USER_DATA)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every missing server once, with the line that installs it."""
+    for name, line in _missing_servers().items():
+        terminalreporter.write_line(f"missing server: {name}. To run its tests: {line}", yellow=True)
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    if _NO_SKIPS and skipped:
+        terminalreporter.write_line(f"{skipped} tests were skipped and none may be here", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail when something was skipped where nothing may be."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if _NO_SKIPS and reporter is not None and reporter.stats.get("skipped") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,91 @@
+"""Contract values as rows and back: the one place that knows which column holds what.
+
+No statement and no connection is here; `store` and `queries` have those.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from maximus_assets.contracts.decision import DecisionRecord
+from maximus_assets.contracts.telemetry import Sample
+
+DECISION_COLUMNS: Final = (
+    "id, target, first_at, last_at, count, epoch, trigger, kind, mode, level, is_dry_run, reason, "
+    "plan, plan_digest, verdicts, state, confidence, model_version"
+)
+"""The columns of a decision, in the order `decision_row` gives and `decision_from_row` takes them."""
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def decision_row(record: DecisionRecord) -> tuple[Any, ...]:
+    """A decision as a row; plan, verdicts and state as JSON text."""
+    plan = record.plan
+    verdicts = [verdict.model_dump(mode="json") for verdict in record.verdicts]
+    return (
+        record.id,
+        record.target,
+        record.first_at,
+        record.last_at,
+        record.count,
+        record.epoch,
+        record.trigger,
+        record.kind,
+        record.mode,
+        record.level,
+        record.is_dry_run,
+        record.reason,
+        None if plan is None else plan.model_dump_json(),
+        None if plan is None else plan.digest(),
+        json.dumps(verdicts, allow_nan=False),
+        json.dumps(record.state, allow_nan=False),
+        record.confidence,
+        record.model_version,
+    )
+
+
+def decision_from_row(row: tuple[Any, ...]) -> DecisionRecord:
+    """The decision of a row of `DECISION_COLUMNS`.
+
+    Raises:
+        pydantic.ValidationError: The row was written by a version whose contract was another.
+    """
+    names = [name.strip() for name in DECISION_COLUMNS.split(",")]
+    fields = dict(zip(names, row, strict=True))
+    del fields["plan_digest"]
+    return DecisionRecord.model_validate(fields)
+
+
+def copy_text(samples: Iterable[Sample]) -> str:
+    """Samples in COPY's text format (PostgreSQL manual, COPY, "Text Format"), by hand for speed.
+
+    Nothing needs escaping: names are checked, the rest are numbers and instants.
+    """
+    lines = []
+    for target, sensor, at, value in samples:
+        # NaN and the infinities are the floats that do not equal themselves less themselves.
+        if value - value != 0:
+            message = f"{target}/{sensor} at {at} is not finite: {value}"
+            raise ValueError(message)
+        lines.append(f"{_checked(target)}\t{_checked(sensor)}\t{_instant(at)}\t{float(value)!r}\n")
+    return "".join(lines)
+
+
+@lru_cache(maxsize=65536)
+def _checked(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        message = f"{name!r} is not a name of a target or sensor"
+        raise ValueError(message)
+    return name
+
+
+@lru_cache(maxsize=1024)
+def _instant(at: datetime) -> str:
+    if at.tzinfo is None:
+        message = f"{at} has no time zone"
+        raise ValueError(message)
+    return at.isoformat()

@@ -1,0 +1,265 @@
+"""The one writer of the knowledge base: samples, forecasts, decisions, heartbeats.
+
+Belongs here: every INSERT and UPDATE of those tables. Does not: reading (`queries`), the lease (`serving.loop.lease`).
+It is hard because anything may be written twice (after a crash, a replay, an answer that was lost), and because a loop
+that was paused may come back and write as if it still led: so every statement is idempotent, and new decisions are
+written only while the epoch they were taken under is the lease's present one, in the same transaction.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from maximus_assets.contracts.decision import DecisionRecord
+from maximus_assets.contracts.errors import Permanent
+from maximus_assets.contracts.prediction import Forecast
+from maximus_assets.contracts.telemetry import Sample
+from serving.knowledge.connect import CHANNEL, pool, unavailable_is_retryable
+from serving.knowledge.heartbeat import Heartbeat, LoopState
+from serving.knowledge.rows import copy_text, decision_row
+
+__all__ = ["Heartbeat", "KnowledgeStore", "LoopState", "StaleEpochError"]
+
+LEASE: Final = "loop"
+"""Name of the lease whose epoch fences decisions."""
+
+_IDS_ANNOUNCED: Final = 100  # a notification holds at most 8,000 bytes
+
+
+class StaleEpochError(Permanent):
+    """Somebody else leads by now; what this process decided since is void."""
+
+
+_INSERT_SAMPLES: Final = """
+INSERT INTO knowledge.metrics (target, sensor, observed_at, value)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::timestamptz[], %b::float8[])
+ON CONFLICT DO NOTHING
+"""
+
+_INSERT_FORECASTS: Final = """
+INSERT INTO knowledge.forecasts (target, sensor, issued_at, at, mean, lower, upper, model_version)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::timestamptz[], %b::timestamptz[],
+                     %b::float8[], %b::float8[], %b::float8[], %b::text[])
+ON CONFLICT DO NOTHING
+"""
+
+_UPSERT_DECISIONS: Final = """
+INSERT INTO knowledge.decisions AS known (
+    id, target, first_at, last_at, count, epoch, trigger, kind, mode, level, is_dry_run, reason,
+    plan, plan_digest, verdicts, state, confidence, model_version)
+SELECT * FROM unnest(
+    %b::uuid[], %b::text[], %b::timestamptz[], %b::timestamptz[], %b::bigint[], %b::bigint[],
+    %b::text[], %b::text[], %b::text[], %b::text[], %b::boolean[], %b::text[],
+    %b::text[]::jsonb[], %b::text[], %b::text[]::jsonb[], %b::text[]::jsonb[], %b::float8[], %b::text[])
+ON CONFLICT (id, first_at) DO UPDATE
+SET last_at = excluded.last_at, count = excluded.count, state = excluded.state, confidence = excluded.confidence
+WHERE excluded.count > known.count
+"""
+
+_UPSERT_HEARTBEAT: Final = """
+INSERT INTO knowledge.heartbeat AS known (
+    name, holder, epoch, pid, started_at, beat_at, turn_at, turn_seconds, turns, state, detail)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb)
+ON CONFLICT (name) DO UPDATE
+SET holder = excluded.holder, epoch = excluded.epoch, pid = excluded.pid, started_at = excluded.started_at,
+    beat_at = excluded.beat_at, turn_at = excluded.turn_at, turn_seconds = excluded.turn_seconds,
+    turns = excluded.turns, state = excluded.state, detail = excluded.detail
+"""
+
+_FENCE: Final = "SELECT 1 FROM knowledge.lease WHERE name = %s AND epoch = %s FOR SHARE"
+
+
+class KnowledgeStore:
+    """Writes the knowledge base. Open it before use: `async with KnowledgeStore(url) as store`.
+
+    Every method raises `KnowledgeUnavailableError` (Retryable) while the server cannot take the write; then nothing of
+    the call was kept, or all of it was and the answer got lost: calling again is always right.
+
+    Args:
+        url: libpq URL of `maximus_app`; may lead through a pooler when `is_pooled`.
+        is_pooled: Whether it does.
+        pool_size: Most connections.
+        timeout_seconds: How long a call waits for a connection.
+    """
+
+    def __init__(
+        self, url: str, *, is_pooled: bool = False, pool_size: int = 4, timeout_seconds: float = 5.0
+    ) -> None:
+        self._pool: AsyncConnectionPool[AsyncConnection] = pool(
+            url, name="store", max_size=pool_size, is_pooled=is_pooled, timeout_seconds=timeout_seconds
+        )
+
+    async def open(self) -> None:
+        """Start connecting; does not wait for the server, which may come later."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def record_samples(self, samples: Sequence[Sample]) -> None:
+        """Keep samples; one that is known already (same target, sensor, instant) is left as it is.
+
+        Args:
+            samples: Any number, in any order; names as in `contracts.base.Name`, finite values.
+
+        Raises:
+            ValueError: A name is not a name, an instant has no zone, or a value is not finite.
+        """
+        if not samples:
+            return
+        text = copy_text(samples)
+        instants = [sample.observed_at for sample in samples]
+        async with self._connection() as connection:
+            try:
+                await _with_partitions(connection, instants, lambda: _copy_samples(connection, text))
+            except psycopg.errors.UniqueViolation:
+                columns = [list(column) for column in zip(*samples, strict=True)]
+                await _with_partitions(
+                    connection, instants, lambda: connection.execute(_INSERT_SAMPLES, columns)
+                )
+
+    async def record_forecasts(self, forecasts: Sequence[Forecast]) -> None:
+        """Keep the points of forecasts; one that is known already is left as it is.
+
+        Forecasts without points leave no trace here: what was missing is in the decision that went without.
+        """
+        rows = [
+            (f.target, f.sensor, f.issued_at, p.at, p.mean, p.lower, p.upper, f.model_version)
+            for f in forecasts
+            for p in f.points
+        ]
+        if not rows:
+            return
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        instants = [row[2] for row in rows]
+        async with self._connection() as connection, connection.transaction():
+            await _with_partitions(
+                connection, instants, lambda: connection.execute(_INSERT_FORECASTS, columns)
+            )
+            targets = sorted({row[0] for row in rows})
+            await _announce(
+                connection, {"kind": "forecast", "count": len(targets), "targets": targets[:_IDS_ANNOUNCED]}
+            )
+
+    async def record_decisions(self, records: Sequence[DecisionRecord], *, epoch: int) -> None:
+        """Keep decisions taken under `epoch`, all or none; of one that is known, count and figures move on.
+
+        One transaction checks the epoch, holds the lease's row against a successor, and writes: after a successor has
+        the lease, nothing taken under an older epoch gets in this way.
+
+        Raises:
+            StaleEpochError: The lease is at another epoch; nothing was written.
+            ValueError: A record claims another epoch.
+        """
+        if not records:
+            return
+        claimed = {record.epoch for record in records}
+        if claimed != {epoch}:
+            message = f"decisions of epochs {sorted(claimed)} cannot be recorded under epoch {epoch}"
+            raise ValueError(message)
+        async with self._connection() as connection, connection.transaction():
+            fence = await connection.execute(_FENCE, (LEASE, epoch))
+            if await fence.fetchone() is None:
+                raise StaleEpochError(f"epoch {epoch} is over: another loop leads")
+            await _upsert_decisions(connection, records)
+
+    async def restore_decisions(self, records: Sequence[DecisionRecord]) -> None:
+        """Keep decisions from the spool, of whatever epoch: they are history by now, no claim to lead."""
+        if not records:
+            return
+        async with self._connection() as connection, connection.transaction():
+            await _upsert_decisions(connection, records)
+
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        """Keep a heartbeat in place of the one before it."""
+        row = (*heartbeat[:-1], json.dumps(heartbeat.detail, allow_nan=False))
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(_UPSERT_HEARTBEAT, row)
+            await _announce(
+                connection,
+                {
+                    "kind": "heartbeat",
+                    "name": heartbeat.name,
+                    "state": heartbeat.state,
+                    "beat_at": heartbeat.beat_at.isoformat(),
+                },
+            )
+
+    async def ensure_partitions(self, until: date) -> int:
+        """Make monthly partitions ahead, up to the month of `until`; answers how many were made. Call it daily."""
+        async with self._connection() as connection:
+            cursor = await connection.execute("SELECT knowledge.ensure_partitions(%s)", (until,))
+            row = await cursor.fetchone()
+            assert row is not None
+            return int(row[0])
+
+    async def drop_expired(self, keep_days: int = 90) -> list[str]:
+        """Drop months of raw metrics and forecasts that are wholly older than `keep_days` (>= 90); answers which."""
+        async with self._connection() as connection:
+            cursor = await connection.execute("SELECT knowledge.drop_expired(%s)", (keep_days,))
+            row = await cursor.fetchone()
+            assert row is not None
+            return list(row[0])
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        with unavailable_is_retryable():
+            async with self._pool.connection() as connection:
+                yield connection
+
+
+async def _upsert_decisions(connection: AsyncConnection, records: Sequence[DecisionRecord]) -> None:
+    # A statement may touch a row once: of several states of one decision the latest is enough.
+    latest: dict[object, DecisionRecord] = {}
+    for record in records:
+        known = latest.get(record.id)
+        if known is None or record.count >= known.count:
+            latest[record.id] = record
+    rows = [decision_row(record) for record in latest.values()]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    instants = [record.first_at for record in latest.values()]
+    await _with_partitions(connection, instants, lambda: connection.execute(_UPSERT_DECISIONS, columns))
+    ids = [str(identity) for identity in latest]
+    await _announce(connection, {"kind": "decision", "count": len(ids), "ids": ids[:_IDS_ANNOUNCED]})
+
+
+async def _announce(connection: AsyncConnection, event: dict[str, Any]) -> None:
+    await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, json.dumps(event, separators=(",", ":"))))
+
+
+async def _with_partitions(
+    connection: AsyncConnection, instants: Sequence[datetime], write: Callable[[], Awaitable[object]]
+) -> None:
+    """Write; where a month's partition is missing (old rows from a spool, a long sleep), make it and write again."""
+    try:
+        async with connection.transaction():
+            await write()
+    except psycopg.errors.CheckViolation as error:
+        if error.diag.constraint_name is not None:  # a check of the table, not a missing partition
+            raise
+        first, last = (at.astimezone(UTC).date() for at in (min(instants), max(instants)))
+        await connection.execute("SELECT knowledge.ensure_partitions(%s, %s)", (last, first))
+        async with connection.transaction():
+            await write()
+
+
+async def _copy_samples(connection: AsyncConnection, text: str) -> None:
+    async with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY knowledge.metrics (target, sensor, observed_at, value) FROM STDIN") as copy,
+    ):
+        await copy.write(text)

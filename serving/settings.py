@@ -1,0 +1,369 @@
+"""Every setting of the serving side, typed, in one table: its variable, its place in `maximus.toml`, what it means.
+
+Belongs here: what an operator may set. Does not: what the supervisor works out for itself, and any reading of the
+environment elsewhere in `serving`. It is hard because a setting that is misspelt and silently ignored is worse than
+one that is refused; so nothing unknown passes, wherever it was written.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.target import DEFAULT_TARGETS, Target
+
+FILE_NAME: Final = "maximus.toml"
+_PREFIX: Final = "MAXIMUS_"
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogFormat = Literal["console", "json"]
+
+
+class Documented(NamedTuple):
+    """One setting as the README describes it: its environment variable, its default in words, what it means."""
+
+    name: str
+    default: str
+    description: str
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Where one field of `Settings` is read from. `key` is its path in `maximus.toml`, None for the environment only."""
+
+    field: str
+    variable: str
+    key: str | None
+    default: str
+    description: str
+
+
+_SETTINGS: Final[tuple[_Setting, ...]] = (
+    _Setting(
+        "data_dir",
+        "MAXIMUS_DATA_DIR",
+        "data_dir",
+        ".maximus beside the project",
+        "Folder of everything the product stores, except mlruns/.",
+    ),
+    _Setting(
+        "host",
+        "MAXIMUS_HOST",
+        "host",
+        "127.0.0.1",
+        "Address every server listens on; only loopback addresses are accepted.",
+    ),
+    _Setting(
+        "gateway_port", "MAXIMUS_GATEWAY_PORT", "gateway.port", "8000", "Port of the web page and the API."
+    ),
+    _Setting(
+        "loop_port",
+        "MAXIMUS_LOOP_PORT",
+        "loop.port",
+        "8001",
+        "Port of the control loop's health and metrics.",
+    ),
+    _Setting("dagster_port", "MAXIMUS_DAGSTER_PORT", "dagster.port", "3000", "Port of the Dagster web UI."),
+    _Setting("mlflow_port", "MAXIMUS_MLFLOW_PORT", "mlflow.port", "5000", "Port of the MLflow server."),
+    _Setting(
+        "gateway_workers",
+        "MAXIMUS_GATEWAY_WORKERS",
+        "gateway.workers",
+        "2",
+        "Processes that serve the API, 1 to 64.",
+    ),
+    _Setting(
+        "database_url",
+        "MAXIMUS_DATABASE_URL",
+        "database.url",
+        "an embedded PostgreSQL",
+        "PostgreSQL server to use instead of the embedded one; may be a pooler.",
+    ),
+    _Setting(
+        "database_direct_url",
+        "MAXIMUS_DATABASE_DIRECT_URL",
+        "database.direct_url",
+        "MAXIMUS_DATABASE_URL",
+        "The same database without a pooler between: for the lease, notifications and migrations.",
+    ),
+    _Setting(
+        "database_read_url",
+        "MAXIMUS_DATABASE_READ_URL",
+        "database.read_url",
+        "MAXIMUS_DATABASE_URL",
+        "The same database for reading only; may be a replica.",
+    ),
+    _Setting(
+        "database_owner_url",
+        "MAXIMUS_DATABASE_OWNER_URL",
+        "database.owner_url",
+        "not set",
+        "The same database as its owner; only migrations use it.",
+    ),
+    _Setting(
+        "redis_url",
+        "MAXIMUS_REDIS_URL",
+        "redis.url",
+        "an embedded Valkey",
+        "Redis or Valkey server to use instead of the embedded one.",
+    ),
+    _Setting(
+        "mlflow_uri",
+        "MLFLOW_TRACKING_URI",
+        "mlflow.uri",
+        "http://127.0.0.1:5000, with the port of MAXIMUS_MLFLOW_PORT",
+        "MLflow tracking server and model registry.",
+    ),
+    _Setting(
+        "loop_period_seconds",
+        "MAXIMUS_LOOP_PERIOD_SECONDS",
+        "loop.period_seconds",
+        "15",
+        "Seconds from one turn of the loop to the next, 1 to 300.",
+    ),
+    _Setting(
+        "targets",
+        "MAXIMUS_TARGETS",
+        "targets",
+        "this host, and a simulated shop",
+        "What is watched: a JSON list here, [[targets]] tables in maximus.toml.",
+    ),
+    _Setting(
+        "history_start",
+        "MAXIMUS_HISTORY_START",
+        "history.start",
+        "the oldest day kept, else 28 days ago",
+        "First day of history that is learnt from, YYYY-MM-DD, in the past.",
+    ),
+    _Setting("log_level", "MAXIMUS_LOG_LEVEL", "log.level", "INFO", "DEBUG, INFO, WARNING or ERROR."),
+    _Setting(
+        "log_format",
+        "MAXIMUS_LOG_FORMAT",
+        "log.format",
+        "console",
+        "console for people, json for log collectors.",
+    ),
+)
+
+
+class Settings(BaseModel):
+    """The settings in force.
+
+    Attributes:
+        root: Folder of the project: of `maximus.toml` and `mlruns/`.
+        data_dir: Absolute; of everything else that is stored.
+        host: Loopback address.
+        gateway_port: TCP port.
+        loop_port: TCP port.
+        dagster_port: TCP port.
+        mlflow_port: TCP port.
+        gateway_workers: Processes.
+        database_url: libpq URL, or None for the embedded server.
+        database_direct_url: The same without a pooler; follows `database_url` when not set.
+        database_read_url: The same for reading; follows `database_url` when not set.
+        database_owner_url: The same as the schema's owner.
+        redis_url: `redis://` or `unix://` URL, or None for the embedded server.
+        mlflow_uri: Of the tracking server.
+        loop_period_seconds: Between turns.
+        targets: What is watched; names are unique.
+        history_start: First day of history, None to let the asset graph find it.
+        log_level: Least severe level that is logged.
+        log_format: How it is written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    root: Path
+    data_dir: Path
+    host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8000, ge=1, le=65535)
+    loop_port: int = Field(default=8001, ge=1, le=65535)
+    dagster_port: int = Field(default=3000, ge=1, le=65535)
+    mlflow_port: int = Field(default=5000, ge=1, le=65535)
+    gateway_workers: int = Field(default=2, ge=1, le=64)
+    database_url: str | None = Field(default=None, repr=False)
+    database_direct_url: str | None = Field(default=None, repr=False)
+    database_read_url: str | None = Field(default=None, repr=False)
+    database_owner_url: str | None = Field(default=None, repr=False)
+    redis_url: str | None = Field(default=None, repr=False)
+    mlflow_uri: str = Field(default="", repr=False)
+    loop_period_seconds: float = Field(default=15.0, ge=1, le=300)
+    targets: tuple[Target, ...] = Field(default=DEFAULT_TARGETS, min_length=1)
+    history_start: date | None = None
+    log_level: LogLevel = "INFO"
+    log_format: LogFormat = "console"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Fill in what follows another setting when it is not set itself."""
+        settings = dict(given)
+        if settings.get("database_url"):
+            for field in ("database_direct_url", "database_read_url"):
+                settings[field] = settings.get(field) or settings["database_url"]
+        settings["mlflow_uri"] = (
+            settings.get("mlflow_uri") or f"http://127.0.0.1:{settings.get('mlflow_port', 5000)}"
+        )
+        return settings
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, host: str) -> str:
+        """Nobody is asked who they are yet, so nobody outside this machine may reach the servers."""
+        try:
+            is_loopback = host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            msg = f"{host} can be reached from other machines, and there is no login yet; use 127.0.0.1"
+            raise ValueError(msg)
+        return host
+
+    @field_validator("database_url", "database_direct_url", "database_read_url", "database_owner_url")
+    @classmethod
+    def _postgresql(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+            msg = "must start with postgresql://"
+            raise ValueError(msg)
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            msg = "must start with redis://, rediss:// or unix://"
+            raise ValueError(msg)
+        return url
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+    @field_validator("targets")
+    @classmethod
+    def _unique(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        names = [target.name for target in targets]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            msg = f"target {', '.join(twice)} is named twice"
+            raise ValueError(msg)
+        return targets
+
+    @property
+    def frames_dir(self) -> Path:
+        """Parquet frames of the asset graph."""
+        return self.data_dir / "frames"
+
+    @property
+    def log_dir(self) -> Path:
+        """One log file for each process."""
+        return self.data_dir / "log"
+
+    @property
+    def run_dir(self) -> Path:
+        """Run file, lock and password file."""
+        return self.data_dir / "run"
+
+    @property
+    def spool_dir(self) -> Path:
+        """What waits for PostgreSQL to come back."""
+        return self.data_dir / "spool"
+
+
+def documented() -> list[Documented]:
+    """Every setting, for the README and its test."""
+    return [Documented(setting.variable, setting.default, setting.description) for setting in _SETTINGS]
+
+
+def load(environ: Mapping[str, str], root: Path) -> Settings:
+    """Read the settings: environment first, then `maximus.toml` in `root`, then defaults.
+
+    An empty variable counts as not set. Relative paths are relative to `root`.
+
+    Args:
+        environ: The environment, usually `os.environ`.
+        root: Folder of the project.
+
+    Raises:
+        BadInputError: An unknown variable or key, or a bad value; it names which and where.
+    """
+    root = root.absolute()
+    file = root / FILE_NAME
+    _refuse_unknown_variables(environ)
+    given: dict[str, Any] = {}
+    origin: dict[str, tuple[str, str]] = {}
+    from_file = _read_file(file)
+    for setting in _SETTINGS:
+        if value := environ.get(setting.variable, "").strip():
+            given[setting.field] = _json(value, setting.variable) if setting.field == "targets" else value
+            origin[setting.field] = ("the environment", setting.variable)
+        elif setting.key in from_file:
+            given[setting.field] = from_file[setting.key]
+            origin[setting.field] = (str(file), setting.key)
+    given["root"] = root
+    given["data_dir"] = root / Path(str(given.get("data_dir", ".maximus"))).expanduser()
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise _explain(error, origin) from error
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    known = [setting.variable for setting in _SETTINGS]
+    for name in sorted(environ):
+        if name.startswith(_PREFIX) and name not in known:
+            raise BadInputError(
+                f"there is no such setting{_closest(name, known)}", source="the environment", column=name
+            )
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    """The file as one flat mapping of dotted keys; empty when there is no file."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInputError(f"cannot be read: {error}", source=str(file)) from error
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{inner}": inner_value for inner, inner_value in value.items()})
+        else:
+            flat[key] = value
+    known = [setting.key for setting in _SETTINGS if setting.key]
+    for key in flat:
+        if key not in known:
+            message = f"there is no such setting{_closest(key, known)}"
+            raise BadInputError(message, source=str(file), column=key)
+    return flat
+
+
+def _json(value: str, variable: str) -> object:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"is not JSON: {error}", source="the environment", column=variable) from error
+
+
+def _closest(name: str, known: list[str]) -> str:
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def _explain(error: ValidationError, origin: Mapping[str, tuple[str, str]]) -> BadInputError:
+    """The first of a validation's errors, by the name its author wrote; never with the value, which may be a secret."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field, *inner = [str(part) for part in first["loc"]]
+    source, name = origin.get(field, ("the settings", field))
+    message = first["msg"].removeprefix("Value error, ")
+    return BadInputError(message, source=source, column=".".join([name, *inner]))
