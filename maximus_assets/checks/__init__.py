@@ -1,0 +1,1 @@
+"""Gates: pure functions from evidence to a Verdict. They decide nothing but whether a bound holds, and say by how much."""

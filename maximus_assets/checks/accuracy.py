@@ -1,0 +1,176 @@
+"""Is the forecaster good enough to be promoted? From the backtest's report to Verdicts.
+
+Only chosen methods are judged: what was tried and rejected blocks nothing. Each verdict carries the figures it rests on
+and names the series that failed.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from maximus_assets.contracts.prediction import FORECAST_PARAMS, INTERVAL_COVERAGE
+from maximus_assets.contracts.verdict import Verdict
+from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.state import SeriesState
+
+WORST_MASE: Final = 1.02
+"""Not worse than the seasonal-naive by more than 2 %."""
+
+COVERAGE_TOLERANCE: Final = 0.05
+"""How far the pooled coverage may lie from the nominal one beyond its own uncertainty."""
+
+SERIES_COVERAGE_TOLERANCE: Final = 0.10
+"""How far one series' coverage may lie below the nominal one beyond its own uncertainty."""
+
+PREDICTION_SECONDS: Final = 0.5
+"""Longest a prediction of every series may take."""
+
+_NORMAL_95: Final = 1.96
+_NAMED: Final = 5
+_TINY: Final = 1e-9
+
+
+def forecaster_beats_seasonal_naive(report: pl.DataFrame) -> Verdict:
+    """Whether no series, nor all of them together, is forecast worse than by the seasonal-naive.
+
+    A series' figure is the mean over horizons of its error relative to the seasonal-naive's; the pooled figure is the
+    mean over series. Both must be at most `WORST_MASE`. A horizon at which only the seasonal-naive is without error
+    fails the series; one that could not be judged does not count, and a series without any judged horizon fails.
+
+    Args:
+        report: Columns of `models.forecasting.learn.REPORT_SCHEMA`.
+    """
+    name = "forecaster_beats_seasonal_naive"
+    ratios: dict[str, float] = {}
+    reasons: list[str] = []
+    for series, rows in _chosen(report):
+        judged = rows.filter(pl.col("judged") > 0)
+        if judged.is_empty():
+            reasons.append(f"{series}: nothing could be judged")
+        elif judged["mase"].null_count():
+            reasons.append(f"{series}: the seasonal-naive is without error where the chosen method is not")
+        else:
+            ratios[series] = float(judged["mase"].to_numpy().mean())
+    worse = {series: ratio for series, ratio in ratios.items() if ratio > WORST_MASE + _TINY}
+    reasons += [f"{series}: MASE {ratio:.3f} is above {WORST_MASE}" for series, ratio in _worst(worse)]
+    if not ratios:
+        return Verdict(name=name, passed=False, reasons=(*reasons[:_NAMED], "no series was judged"))
+    pooled = float(np.mean(list(ratios.values())))
+    if pooled > WORST_MASE + _TINY:
+        reasons.append(f"pooled MASE {pooled:.3f} is above {WORST_MASE}")
+    worst_series, worst = max(ratios.items(), key=lambda each: each[1])
+    return Verdict(
+        name=name,
+        passed=not reasons,
+        reasons=tuple(reasons),
+        measured={
+            "mase_pooled_ratio": pooled,
+            "mase_worst_ratio": worst,
+            "worst_series": worst_series,
+            "series_count": len(ratios),
+            "limit_ratio": WORST_MASE,
+        },
+    )
+
+
+def interval_coverage_holds(report: pl.DataFrame) -> Verdict:
+    """Whether intervals hold as many outcomes as they claim, neither far fewer nor far more.
+
+    The rule, because neighbouring bins are dependent: uncertainty is the standard error over whole days. At each horizon
+    the mean coverage over series must not lie further from the nominal one than `COVERAGE_TOLERANCE` plus 1.96
+    standard errors, the latter counted up to the same tolerance; standard errors are averaged over series, as if they
+    all moved together. One series must not lie below the nominal coverage by more than `SERIES_COVERAGE_TOLERANCE` plus
+    1.96 standard errors, again counted up to the tolerance. Too wide is judged without outcomes that equal a bound: a
+    series that stands still is always within its interval, which is no fault.
+
+    Args:
+        report: Columns of `models.forecasting.learn.REPORT_SCHEMA`.
+    """
+    name = "interval_coverage_holds"
+    judged = report.filter(pl.col("is_chosen") & pl.col("coverage").is_not_null())
+    if judged.is_empty():
+        return Verdict(name=name, passed=False, reasons=("no interval was judged",))
+    reasons: list[str] = []
+    measured: dict[str, float | int | str | bool] = {"nominal_ratio": INTERVAL_COVERAGE}
+    for key, rows in judged.group_by("horizon_hours", maintain_order=True):
+        hours = int(str(key[0]))
+        inside, strictly = _mean(rows["coverage"]), _mean(rows["coverage_strict"])
+        margin = COVERAGE_TOLERANCE + min(_uncertainty(rows), COVERAGE_TOLERANCE)
+        measured[f"coverage_{hours}h_ratio"] = inside
+        measured[f"margin_{hours}h_ratio"] = margin
+        if inside < INTERVAL_COVERAGE - margin - _TINY:
+            reasons.append(f"{hours} h ahead {inside:.1%} lie within, below {INTERVAL_COVERAGE - margin:.1%}")
+        if strictly > INTERVAL_COVERAGE + margin + _TINY:
+            reasons.append(
+                f"{hours} h ahead {strictly:.1%} lie within, above {INTERVAL_COVERAGE + margin:.1%}"
+            )
+    uncertainty = (_NORMAL_95 * pl.col("coverage_error").fill_null(1.0)).clip(0, SERIES_COVERAGE_TOLERANCE)
+    least = INTERVAL_COVERAGE - SERIES_COVERAGE_TOLERANCE - uncertainty - _TINY
+    narrow = judged.filter(pl.col("coverage") < least).sort("coverage")
+    reasons += [
+        f"{row['target']}/{row['sensor']}: {row['horizon_hours']} h ahead only {row['coverage']:.1%} lie within"
+        for row in narrow.head(_NAMED).iter_rows(named=True)
+    ]
+    measured["series_too_narrow_count"] = narrow.select("target", "sensor").n_unique()
+    return Verdict(name=name, passed=not reasons, reasons=tuple(reasons), measured=measured)
+
+
+def prediction_is_fast(seconds: float) -> Verdict:
+    """Whether predicting every series takes at most `PREDICTION_SECONDS`.
+
+    Args:
+        seconds: As measured by `prediction_seconds`.
+    """
+    passed = 0.0 <= seconds <= PREDICTION_SECONDS
+    reasons = () if passed else (f"predicting takes {seconds:.3f} s, more than {PREDICTION_SECONDS} s",)
+    return Verdict(
+        name="prediction_is_fast",
+        passed=passed,
+        reasons=reasons,
+        measured={"prediction_seconds": seconds, "limit_seconds": PREDICTION_SECONDS},
+    )
+
+
+def prediction_seconds(states: Sequence[SeriesState], rounds: int = 3) -> float:
+    """How long one prediction of every series takes, from whole live windows; the median of several.
+
+    Args:
+        states: What is to be promoted.
+        rounds: How often to measure, >= 1.
+    """
+    horizon = FORECAST_PARAMS["horizon_steps"]
+    by_series = {(state.target, state.sensor): state for state in states}
+    windows = [
+        SeriesWindow(
+            state.target, state.sensor, 0, np.ones(max(8 * 86_400 // state.step_seconds, state.minimum_bins))
+        )
+        for state in states
+    ]
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        predict(by_series, windows, min([horizon, *(state.horizon_steps for state in states)]))
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken))
+
+
+def _chosen(report: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """The chosen method's rows of each series, by its name."""
+    groups = report.filter(pl.col("is_chosen")).group_by("target", "sensor", maintain_order=True)
+    return [(f"{key[0]}/{key[1]}", rows) for key, rows in groups]
+
+
+def _worst(ratios: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(ratios.items(), key=lambda each: -each[1])[:_NAMED]
+
+
+def _mean(column: pl.Series) -> float:
+    return float(column.to_numpy().mean())
+
+
+def _uncertainty(rows: pl.DataFrame) -> float:
+    """Half a 95 % interval; one day alone says nothing about its own uncertainty and counts as all uncertain."""
+    return _NORMAL_95 * _mean(rows["coverage_error"].fill_null(1.0))

@@ -1,0 +1,1 @@
+"""Things that learn. Training libraries are imported here and in no room that serves."""

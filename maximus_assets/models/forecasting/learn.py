@@ -1,0 +1,159 @@
+"""Learn a forecaster for every series of a grid: backtest each method, keep the better, report both.
+
+The choice rests on the calibration part and is judged on the part after it, so that the report is evidence and not the
+criterion. A series that cannot be learnt from is skipped with its reason; it never stops the others.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from maximus_assets.contracts.sensors import CATALOGUE
+from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
+from maximus_assets.features.calendar import DAY_SECONDS
+from maximus_assets.features.grid import to_grid
+from maximus_assets.models.forecasting.backtest import (
+    Backtest,
+    History,
+    backtest,
+    best,
+    calibration_mase,
+    scores,
+)
+from maximus_assets.models.forecasting.base import Array, ShortHistoryError
+from maximus_assets.models.forecasting.methods import BASELINE, METHODS
+from maximus_assets.pyfuncs.state import SeriesState
+
+CHOICE_MARGIN: Final = 0.02
+"""By how much a method must undercut the baseline on the calibration part to be chosen."""
+
+REPORT_SCHEMA: Final = pl.Schema(
+    {
+        "target": pl.String(),
+        "sensor": pl.String(),
+        "method": pl.String(),
+        "is_chosen": pl.Boolean(),
+        "is_baseline": pl.Boolean(),
+        "horizon_hours": pl.Int64(),
+        "judged": pl.Int64(),
+        "r2": pl.Float64(),
+        "mae": pl.Float64(),
+        "baseline_mae": pl.Float64(),
+        "mase": pl.Float64(),
+        "mase_in_sample": pl.Float64(),
+        "coverage": pl.Float64(),
+        "coverage_strict": pl.Float64(),
+        "coverage_error": pl.Float64(),
+    }
+)
+"""One row for each series, method and horizon; figures as `backtest.HorizonScore`, null where undefined."""
+
+
+@dataclass(frozen=True)
+class LearntForecaster:
+    """What came of it.
+
+    Attributes:
+        states: The chosen state of every series learnt, in order of target and sensor.
+        report: Columns of `REPORT_SCHEMA`.
+        skipped: Series (`target/sensor`) -> why nothing was learnt of it.
+        fit_seconds: How long it took.
+    """
+
+    states: tuple[SeriesState, ...]
+    report: pl.DataFrame
+    skipped: dict[str, str]
+    fit_seconds: float
+
+
+def learn(
+    grid: pl.DataFrame, step_seconds: int = GRID_SECONDS, *, progress: Callable[[str], None] | None = None
+) -> LearntForecaster:
+    """Learn a forecaster for every series.
+
+    Args:
+        grid: A telemetry frame on the grid (raw samples are put on it first).
+        step_seconds: Width of a bin: a divisor of a day, at least `GRID_SECONDS`.
+        progress: Told the name of each series before it is learnt from.
+
+    Raises:
+        ValueError: The step is no divisor of a day or below `GRID_SECONDS`.
+    """
+    if step_seconds < GRID_SECONDS or DAY_SECONDS % step_seconds:
+        msg = f"step_seconds must divide a day and be at least {GRID_SECONDS}, not {step_seconds}"
+        raise ValueError(msg)
+    began = time.perf_counter()
+    states: list[SeriesState] = []
+    rows: list[dict[str, object]] = []
+    skipped: dict[str, str] = {}
+    whole = to_grid(grid, step_seconds)
+    unseen = grid.select(TARGET, SENSOR).unique().join(whole, on=[TARGET, SENSOR], how="anti")
+    for target, sensor in sorted(unseen.iter_rows()):
+        skipped[f"{target}/{sensor}"] = "every value is missing"
+    for key, series in whole.group_by(TARGET, SENSOR, maintain_order=True):
+        target, sensor = str(key[0]), str(key[1])
+        if progress is not None:
+            progress(f"{target}/{sensor}")
+        try:
+            state, found = learn_series(_history(series, sensor, step_seconds))
+        except ShortHistoryError as error:
+            skipped[f"{target}/{sensor}"] = str(error)
+            continue
+        states.append(replace(state, target=target, sensor=sensor))
+        rows.extend({"target": target, "sensor": sensor, **row} for row in found)
+    return LearntForecaster(
+        states=tuple(states),
+        report=pl.DataFrame(rows, schema=REPORT_SCHEMA),
+        skipped=skipped,
+        fit_seconds=time.perf_counter() - began,
+    )
+
+
+def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]]:
+    """Backtest every method on one series and keep the better.
+
+    Args:
+        history: The series.
+
+    Returns:
+        The chosen state without names, and the report's rows without names.
+
+    Raises:
+        ShortHistoryError: The history is too short, or has too many holes.
+    """
+    results: dict[str, Backtest] = {method.name: backtest(method, history) for method in METHODS}
+    baseline = results[BASELINE.name]
+    errors = [
+        (name, calibration_mase(result, baseline, history.step_seconds)) for name, result in results.items()
+    ]
+    chosen = best(errors, BASELINE.name, CHOICE_MARGIN)
+    rows: list[dict[str, object]] = [
+        {
+            "method": name,
+            "is_chosen": name == chosen,
+            "is_baseline": name == BASELINE.name,
+            **asdict(score),
+        }
+        for name, result in results.items()
+        for score in scores(result, baseline, history)
+    ]
+    return results[chosen].state, rows
+
+
+def _history(series: pl.DataFrame, sensor: str, step_seconds: int) -> History:
+    """A series of the grid as arrays, with the floor of its sensor.
+
+    A sensor that may be negative but never was in this history has its floor at zero: demand that has always been a
+    count does not turn negative in a forecast.
+    """
+    values: Array = series[VALUE].to_numpy().astype(np.float64, copy=True)
+    start = int(series[OBSERVED_AT].dt.epoch("s")[0])
+    known = CATALOGUE.get(sensor)
+    floor = -np.inf if known is None else known.minimum
+    if np.nanmin(values) >= 0.0:
+        floor = max(floor, 0.0)
+    return History(values, start, step_seconds, floor)

@@ -1,0 +1,137 @@
+"""Forecasts from many origins of one series: how methods are validated and judged.
+
+Every forecast uses what precedes its origin and nothing else, from a window no longer than the live one, by the very
+code that serves. Blocks (days) with their own state are carried side by side, so that the loop over time runs once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maximus_assets.models.forecasting.base import Array, day_steps, horizon_steps
+from maximus_assets.pyfuncs.forecasting import regress, stack
+from maximus_assets.pyfuncs.recursion import extend, trace
+from maximus_assets.pyfuncs.state import SeriesState
+
+WINDOW_DAYS: Final = 8
+"""Length of the live window: no forecast is judged on a longer memory than it will have."""
+
+HOUR_SECONDS: Final = 3600
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of origins that share a state.
+
+    Attributes:
+        state: Learnt from bins before `begin` only.
+        begin: First origin: the first bin that is forecast, not known.
+        end: One past the last origin.
+    """
+
+    state: SeriesState
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """Forecasts by origin.
+
+    Attributes:
+        origins: First bin forecast, shape (k,), ascending.
+        forecasts: Of bins origin, origin + 1, ..., shape (k, horizon).
+        actuals: What came, NaN where missing or not yet, same shape.
+    """
+
+    origins: NDArray[np.int64]
+    forecasts: Array
+    actuals: Array
+
+    @property
+    def errors(self) -> Array:
+        """Actual less forecast, shape (k, horizon)."""
+        return self.actuals - self.forecasts
+
+
+def hour_bins(step_seconds: int) -> int:
+    """Bins in an hour, 1 where a bin is longer."""
+    return max(1, HOUR_SECONDS // step_seconds)
+
+
+def roll(blocks: Sequence[Block], values: Array, start_epoch_seconds: int, step_seconds: int) -> Rolled:
+    """Forecast from every hour of every block.
+
+    Args:
+        blocks: Of one method and structure, so that they share their season; in order of time.
+        values: The whole history, shape (n,), NaN where missing.
+        start_epoch_seconds: Start of its first bin.
+        step_seconds: Width of a bin.
+    """
+    states = [block.state for block in blocks]
+    season = states[0].season_steps
+    memory = max(WINDOW_DAYS * day_steps(step_seconds), season + 1)
+    longest = max(block.end - block.begin for block in blocks)
+    length = memory + longest
+    window = np.full((length, len(blocks)), np.nan)
+    for column, block in enumerate(blocks):
+        first = block.begin - memory
+        piece = values[max(first, 0) : block.end]
+        window[max(-first, 0) : max(-first, 0) + len(piece), column] = piece
+        times = start_epoch_seconds + step_seconds * np.arange(first, first + length, dtype=np.int64)
+        window[:, column] -= regress([block.state], times)[:, 0]
+    ar, ma = stack(states, "ar"), stack(states, "ma")
+    known = trace(window, season, ar, ma)
+
+    every = hour_bins(step_seconds)
+    origins = [np.arange(block.begin, block.end, every, dtype=np.int64) for block in blocks]
+    column_of = np.repeat(np.arange(len(blocks)), [len(each) for each in origins])
+    local = np.concatenate([each - block.begin + memory for each, block in zip(origins, blocks, strict=True)])
+    horizon = horizon_steps(step_seconds)
+
+    def tail(array: Array, count: int) -> Array:
+        rows = local[None, :] + np.arange(-count, 0)[:, None]
+        return np.asarray(array[rows, column_of[None, :]])
+
+    ahead = extend(
+        tail(known.filled, season),
+        tail(known.differenced, len(ar)),
+        tail(known.innovations, len(ma)),
+        ar=ar[:, column_of],
+        ma=ma[:, column_of],
+        steps=horizon,
+    ).T
+    starts = np.concatenate(origins)
+    for column, block in enumerate(blocks):
+        rows = column_of == column
+        times = start_epoch_seconds + step_seconds * np.arange(
+            block.begin, block.end + horizon, dtype=np.int64
+        )
+        regression = regress([block.state], times)[:, 0]
+        index = (starts[rows] - block.begin)[:, None] + np.arange(horizon)[None, :]
+        ahead[rows] = np.maximum(ahead[rows] + regression[index], block.state.floor)
+    padded = np.concatenate([values, np.full(horizon, np.nan)])
+    actuals = padded[starts[:, None] + np.arange(horizon)[None, :]]
+    return Rolled(starts, ahead, actuals)
+
+
+def hourly(bins: Array, step_seconds: int) -> Array:
+    """Means over whole hours ahead: (k, horizon) -> (k, hours); an hour with a missing bin is missing.
+
+    Where a bin is an hour or longer, the bins themselves.
+    """
+    width = hour_bins(step_seconds)
+    hours = bins.shape[1] // width
+    return np.asarray(bins[:, : hours * width].reshape(len(bins), hours, width).mean(axis=2))
+
+
+def horizons(step_seconds: int) -> dict[int, int]:
+    """Horizon in hours (1, 6, 24; only those a step fits into) -> index of its hour in `hourly`'s columns."""
+    return {
+        hours: hours * HOUR_SECONDS // max(step_seconds, HOUR_SECONDS) - 1
+        for hours in (1, 6, 24)
+        if hours * HOUR_SECONDS >= step_seconds
+    }

@@ -1,0 +1,144 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from maximus_assets.checks.accuracy import (
+    forecaster_beats_seasonal_naive,
+    interval_coverage_holds,
+    prediction_is_fast,
+    prediction_seconds,
+)
+from maximus_assets.models.forecasting.learn import REPORT_SCHEMA
+from maximus_assets.pyfuncs.state import SeriesState
+
+
+def row(target: str = "a", **changes: object) -> dict[str, object]:
+    return {
+        "target": target,
+        "sensor": "demand_count",
+        "method": "sarima",
+        "is_chosen": True,
+        "is_baseline": False,
+        "horizon_hours": 1,
+        "judged": 100,
+        "r2": 0.8,
+        "mae": 1.0,
+        "baseline_mae": 1.0,
+        "mase": 1.0,
+        "mase_in_sample": 0.5,
+        "coverage": 0.9,
+        "coverage_strict": 0.9,
+        "coverage_error": 0.0,
+        **changes,
+    }
+
+
+def report(*rows: dict[str, object]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=REPORT_SCHEMA)
+
+
+@pytest.mark.parametrize(("mase", "passed"), [(1.0199, True), (1.02, True), (1.0201, False)])
+def test_a_series_may_be_two_percent_worse_and_no_more(mase: float, passed: bool):
+    verdict = forecaster_beats_seasonal_naive(report(row(mase=mase), row("b", mase=0.5)))
+    assert verdict.passed is passed
+    assert verdict.measured["mase_worst_ratio"] == pytest.approx(mase)
+    assert verdict.measured["worst_series"] == "a/demand_count"
+    if not passed:
+        assert "a/demand_count" in verdict.reasons[0]
+
+
+def test_a_series_is_judged_by_the_mean_over_its_horizons():
+    rows = [row(mase=0.5), row(mase=1.2, horizon_hours=6), row(mase=1.3, horizon_hours=24)]
+    assert forecaster_beats_seasonal_naive(report(*rows)).passed
+    rows.append(row("b", mase=1.03))
+    assert not forecaster_beats_seasonal_naive(report(*rows)).passed
+
+
+def test_what_was_not_chosen_is_not_judged():
+    verdict = forecaster_beats_seasonal_naive(report(row(), row(mase=9.0, is_chosen=False)))
+    assert verdict.passed
+    assert verdict.measured["series_count"] == 1
+    assert interval_coverage_holds(report(row(), row(coverage=0.1, is_chosen=False))).passed
+
+
+def test_an_undefined_ratio_fails_and_an_unjudged_horizon_does_not_count():
+    assert not forecaster_beats_seasonal_naive(report(row(mase=None, baseline_mae=0.0))).passed
+    unjudged = row(mase=None, mae=None, judged=0, horizon_hours=24)
+    assert forecaster_beats_seasonal_naive(report(row(), unjudged)).passed
+    assert not forecaster_beats_seasonal_naive(report(unjudged)).passed
+
+
+@pytest.mark.parametrize("check", [forecaster_beats_seasonal_naive, interval_coverage_holds])
+def test_no_evidence_is_no_pass(check):
+    verdict = check(report())
+    assert not verdict.passed
+    assert verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("coverage", "error", "passed"),
+    [
+        (0.851, 0.0, True),
+        (0.849, 0.0, False),
+        (0.949, 0.0, True),
+        (0.951, 0.0, False),
+        (0.832, 0.01, True),  # within 0.05 + 1.96 * 0.01
+        (0.829, 0.01, False),
+        (0.801, 0.2, True),  # uncertainty counts for no more than the tolerance
+        (0.799, 0.2, False),
+        (0.801, None, True),
+    ],
+)
+def test_pooled_coverage_is_held_to_its_tolerance_and_its_uncertainty(
+    coverage: float, error: float | None, passed: bool
+):
+    one = row(coverage=coverage, coverage_strict=coverage, coverage_error=error)
+    verdict = interval_coverage_holds(report(one))
+    assert verdict.passed is passed
+    assert verdict.measured["coverage_1h_ratio"] == pytest.approx(coverage)
+
+
+def test_each_horizon_is_held_to_it_alone():
+    rows = [row(), row(horizon_hours=24, coverage=0.80, coverage_strict=0.80)]
+    verdict = interval_coverage_holds(report(*rows))
+    assert not verdict.passed
+    assert verdict.reasons[0].startswith("24 h ahead")
+
+
+@pytest.mark.parametrize(("coverage", "passed"), [(0.801, True), (0.799, False)])
+def test_one_series_cannot_hide_behind_the_others(coverage: float, passed: bool):
+    others = [row(f"t{i}") for i in range(20)]
+    verdict = interval_coverage_holds(report(row("a", coverage=coverage, coverage_strict=coverage), *others))
+    assert verdict.passed is passed
+    assert verdict.measured["series_too_narrow_count"] == (0 if passed else 1)
+
+
+def test_a_series_that_stands_still_is_not_too_wide():
+    assert interval_coverage_holds(report(row(coverage=1.0, coverage_strict=0.0))).passed
+
+
+@pytest.mark.parametrize(("seconds", "passed"), [(0.5, True), (0.501, False)])
+def test_prediction_has_half_a_second(seconds: float, passed: bool):
+    verdict = prediction_is_fast(seconds)
+    assert verdict.passed is passed
+    assert verdict.measured["prediction_seconds"] == seconds
+
+
+def test_the_time_of_a_prediction_is_measured_over_whole_live_windows():
+    state = SeriesState(
+        target="a",
+        sensor="demand_count",
+        method="sarima",
+        step_seconds=3600,
+        minimum_bins=192,
+        season_steps=168,
+        day_harmonics=0,
+        week_harmonics=0,
+        regression=np.empty(0),
+        ar=np.array([0.9, -0.1]),
+        ma=np.array([0.3]),
+        floor=0.0,
+        lower=-np.ones(6),
+        upper=np.ones(6),
+    )
+    assert 0.0 < prediction_seconds([state]) < 60.0

@@ -1,0 +1,67 @@
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.telemetry import FRAME_COLUMNS
+from maximus_assets.features.grid import to_grid
+
+START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def frame(*rows: tuple[str, float, float | None]) -> pl.DataFrame:
+    """Rows of (target, seconds after START, value)."""
+    return pl.DataFrame(
+        {
+            "target": [row[0] for row in rows],
+            "sensor": ["demand_count"] * len(rows),
+            "observed_at": [START + timedelta(seconds=row[1]) for row in rows],
+            "value": [row[2] for row in rows],
+        },
+        schema_overrides={"observed_at": pl.Datetime("us", "UTC"), "value": pl.Float64},
+    )
+
+
+def test_a_bin_holds_the_mean_of_its_samples_and_is_labelled_by_its_start():
+    grid = to_grid(frame(("a", 0, 1.0), ("a", 299.999, 3.0), ("a", 300, 10.0)))
+    assert grid["value"].to_list() == [2.0, 10.0]
+    assert grid["observed_at"].to_list() == [START, START + timedelta(seconds=300)]
+
+
+def test_bins_are_aligned_to_the_epoch_not_to_the_first_sample():
+    grid = to_grid(frame(("a", 290, 1.0), ("a", 310, 2.0)))
+    assert grid["observed_at"].to_list() == [START, START + timedelta(seconds=300)]
+
+
+def test_a_bin_nobody_saw_is_missing_and_not_filled():
+    grid = to_grid(frame(("a", 0, 1.0), ("a", 900, 4.0)))
+    assert grid["value"].to_list() == [1.0, None, None, 4.0]
+
+
+def test_each_series_spans_its_own_bins_only():
+    grid = to_grid(frame(("b", 600, 1.0), ("a", 0, 1.0), ("a", 300, 1.0)))
+    assert grid["target"].to_list() == ["a", "a", "b"]
+
+
+def test_nan_and_null_are_not_seen_and_a_series_without_values_has_no_row():
+    grid = to_grid(frame(("a", 0, float("nan")), ("a", 1, 5.0), ("b", 0, None), ("b", 5, float("nan"))))
+    assert grid["target"].to_list() == ["a"]
+    assert grid["value"].to_list() == [5.0]
+
+
+def test_the_grid_of_a_grid_is_the_grid():
+    grid = to_grid(frame(("a", 0, 1.0), ("a", 900, 4.0), ("b", 300, 2.0)))
+    assert to_grid(grid).equals(grid)
+
+
+def test_columns_are_those_of_a_telemetry_frame_even_without_rows():
+    grid = to_grid(frame())
+    assert grid.columns == list(FRAME_COLUMNS)
+    assert grid.schema["observed_at"] == pl.Datetime("us", "UTC")
+    assert grid.is_empty()
+
+
+def test_a_step_that_is_no_width_is_refused():
+    with pytest.raises(BadInputError, match="positive"):
+        to_grid(frame(("a", 0, 1.0)), 0)

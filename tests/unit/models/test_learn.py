@@ -1,0 +1,95 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from maximus_assets.models.forecasting.learn import REPORT_SCHEMA, learn
+from maximus_assets.models.forecasting.methods import METHODS
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+STEP = 3600
+
+
+def frame(series: dict[str, np.ndarray], sensor: str = "demand_count") -> pl.DataFrame:
+    return pl.concat(
+        [
+            pl.DataFrame(
+                {
+                    "target": [target] * len(values),
+                    "sensor": [sensor] * len(values),
+                    "observed_at": [START + timedelta(seconds=STEP * i) for i in range(len(values))],
+                    "value": values,
+                },
+                schema_overrides={"observed_at": pl.Datetime("us", "UTC")},
+            )
+            for target, values in series.items()
+        ]
+    )
+
+
+def daily(days: int, seed: int = 1) -> np.ndarray:
+    at = np.arange(24 * days)
+    return 50.0 + 20.0 * np.sin(2 * np.pi * at / 24) + np.random.default_rng(seed).normal(0, 1.0, len(at))
+
+
+def test_every_series_has_a_state_and_every_method_a_row_a_horizon():
+    told: list[str] = []
+    learnt = learn(frame({"b": daily(12), "a": daily(12, 2)}), STEP, progress=told.append)
+    assert [state.target for state in learnt.states] == ["a", "b"]
+    assert told == ["a/demand_count", "b/demand_count"]
+    assert learnt.report.schema == REPORT_SCHEMA
+    assert learnt.report.height == 2 * len(METHODS) * 3
+    assert (
+        learnt.report.filter("is_chosen").group_by("target", "horizon_hours").len()["len"].to_list()
+        == [1] * 6
+    )
+    assert learnt.fit_seconds > 0
+
+
+def test_a_method_that_does_clearly_better_is_chosen():
+    learnt = learn(frame({"a": daily(20)}), STEP)
+    chosen = learnt.report.filter("is_chosen")
+    assert chosen["method"].unique().to_list() == ["sarima"]
+    # Seasonal-naive repeats yesterday's noise, a factor of the square root of two.
+    assert chosen["mase"].to_list() == pytest.approx([0.72] * 3, abs=0.1)
+
+
+def test_a_refused_series_is_named_with_its_reason_and_stops_no_other():
+    holed = daily(12)
+    holed[24 : 24 * 8] = np.nan
+    learnt = learn(
+        frame({"good": daily(12), "short": daily(2), "holed": holed, "absent": np.full(100, np.nan)}), STEP
+    )
+    assert [state.target for state in learnt.states] == ["good"]
+    assert learnt.skipped.keys() == {"short/demand_count", "holed/demand_count", "absent/demand_count"}
+    assert "at least 3.0 days" in learnt.skipped["short/demand_count"]
+    assert "58% of 288 bins are missing" in learnt.skipped["holed/demand_count"]
+    assert learnt.skipped["absent/demand_count"] == "every value is missing"
+
+
+def test_nothing_to_learn_from_is_an_empty_answer():
+    learnt = learn(frame({"short": daily(2)}), STEP)
+    assert learnt.states == ()
+    assert learnt.report.is_empty()
+    assert learnt.report.schema == REPORT_SCHEMA
+
+
+def test_the_floor_is_the_sensors_minimum_or_zero_for_what_was_never_negative():
+    signed = daily(12) - 50.0
+    learnt = learn(frame({"counted": daily(12), "signed": signed}), STEP)
+    assert [state.floor for state in learnt.states] == [0.0, -1e15]
+    (rate,) = learn(frame({"rate": daily(12)}, "request_rate_per_second"), STEP).states
+    assert rate.floor == 0.0
+
+
+def test_constant_series_keep_the_baseline():
+    learnt = learn(frame({"zero": np.zeros(240), "seven": np.full(240, 7.0)}), STEP)
+    assert [state.method for state in learnt.states] == ["seasonal_naive"] * 2
+    assert learnt.report["r2"].null_count() == learnt.report.height
+
+
+@pytest.mark.parametrize("step", [60, 420, 100_000])
+def test_a_step_a_day_is_no_multiple_of_is_refused(step: int):
+    with pytest.raises(ValueError, match="divide a day"):
+        learn(frame({"a": daily(12)}), step)
