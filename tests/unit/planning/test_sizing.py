@@ -42,6 +42,12 @@ def test_a_forecast_never_takes_capacity_away():
     assert hopeful.basis == "reactive"
 
 
+def test_a_forecast_that_asks_for_nothing_more_decides_nothing():
+    sized = size(SHOP, demand_recent=100, demand_expected=100.5, current=10)
+    assert sized.desired == size(SHOP, demand_recent=100, demand_expected=None, current=10).desired
+    assert (sized.basis, sized.demand) == ("reactive", 100)
+
+
 def test_a_small_way_down_is_not_worth_a_change():
     needed = size(SHOP, demand_recent=500, demand_expected=None, current=1).desired
     held = size(SHOP, demand_recent=500, demand_expected=None, current=needed + 1)

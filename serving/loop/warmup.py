@@ -1,0 +1,100 @@
+"""Filling the windows after a start, so that a restart makes the loop neither blind nor rash.
+
+Two memories are asked: the knowledge base, which has what was really seen, and the source, if it keeps a past. Of a bin
+both know, the one with more samples is believed. Whatever cannot be asked now leaves a gap, and a gap is said.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import numpy as np
+import structlog
+
+from maximus_assets.contracts.base import floor_to_step
+from maximus_assets.contracts.errors import MaximusError
+from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
+from serving.knowledge.queries import Bin
+from serving.monitor.source import History, Source
+from serving.monitor.window import RECENT_SECONDS, WINDOW_BINS, GridWindows
+
+_log = structlog.get_logger("maximus.loop")
+
+_BATCH: Final = 50
+"""Series asked of the knowledge base at once."""
+
+
+class Past(Protocol):
+    """Port: what the knowledge base remembers."""
+
+    async def recent_bins(
+        self, series: Sequence[Series], *, since: datetime, until: datetime, step_seconds: int = GRID_SECONDS
+    ) -> dict[Series, list[Bin]]:
+        """Grid bins of many series, oldest first."""
+        ...
+
+
+async def warm_up(
+    windows: GridWindows,
+    *,
+    past: Past,
+    sources: Sequence[Source],
+    now: datetime,
+    progressed: Callable[[], None],
+) -> list[str]:
+    """Fill windows with what is remembered.
+
+    Args:
+        windows: To be filled; what they hold is kept.
+        past: The knowledge base.
+        sources: Asked for the series of their own targets.
+        now: The present instant.
+        progressed: Called after each step, to show that something moves.
+
+    Returns:
+        What could not be asked, in words; empty when everything was.
+    """
+    failures: list[str] = []
+    since = floor_to_step(now - timedelta(seconds=WINDOW_BINS * GRID_SECONDS), GRID_SECONDS)
+    owners = {target: source for source in sources for target in source.sensors}
+    for one in windows.series:
+        owner = owners.get(one.target)
+        try:
+            history = None if owner is None else await owner.history(one, since, now)
+        except Exception as error:  # noqa: BLE001 - a source's past is a bonus, whatever keeps it from us
+            failures.append(f"the past of {one} is out of reach: {type(error).__name__}")
+            history = None
+        if history is not None:
+            windows.load(one, history, now)
+        progressed()
+    for start in range(0, len(windows.series), _BATCH):
+        batch = windows.series[start : start + _BATCH]
+        try:
+            await _load_known(windows, past, batch, since, now)
+        except MaximusError as error:
+            failures.append(f"the knowledge base could not be asked for the past: {error}")
+            break
+        progressed()
+    _log.info("windows_filled", series=len(windows.series), failures=failures)
+    return failures
+
+
+async def _load_known(
+    windows: GridWindows, past: Past, batch: Sequence[Series], since: datetime, now: datetime
+) -> None:
+    for one, bins in (await past.recent_bins(batch, since=since, until=now)).items():
+        if bins:
+            windows.load_bins(
+                one,
+                np.array([int(b.at.timestamp()) for b in bins], dtype=np.int64),
+                np.array([b.mean for b in bins], dtype=np.float64),
+                np.array([b.samples for b in bins], dtype=np.int64),
+                now,
+            )
+    # The last minutes second by second, for the largest recent demand and for knowing which sample came last.
+    recent = await past.recent_bins(
+        batch, since=now - timedelta(seconds=RECENT_SECONDS), until=now, step_seconds=1
+    )
+    for one, bins in recent.items():
+        seconds = np.array([b.at.timestamp() for b in bins], dtype=np.float64)
+        windows.load_recent(one, History(seconds, np.array([b.mean for b in bins], dtype=np.float64)))

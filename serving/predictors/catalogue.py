@@ -1,0 +1,240 @@
+"""Which model is champion: follows the registry's alias and swaps the loaded version under the running loop.
+
+This is the only module of `serving` that imports mlflow, and it does so in a thread, when it first asks the registry:
+the import alone takes seconds. What makes it hard is that the registry may be away, slow or wrong at any moment. The rule is:
+what is loaded stays until something better has proved itself. A version is loaded aside, must carry the right tags, and
+must answer the present windows before one assignment makes it the champion.
+"""
+
+import asyncio
+import os
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from maximus_assets.contracts import naming
+from maximus_assets.contracts.errors import ContractMismatchError, MaximusError, Permanent, Retryable
+from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.tracking import MlflowClient
+
+_REACH_SECONDS: Final = 2.0
+_PROBE_TARGET: Final = "maximus-probe"
+
+_LOOKS_REFUSED: Final = 20
+"""A refused version is tried again after so many looks: a full disk can look like a bad version."""
+
+
+class RegistryAwayError(Retryable):
+    """The registry does not answer now."""
+
+
+class VersionRefusedError(Permanent):
+    """A version has the alias and yet cannot be used; the message says why."""
+
+
+class Loaded(NamedTuple):
+    """A version of the forecaster that is in memory and has answered.
+
+    Attributes:
+        version: Its number in the registry.
+        predict: Answers frames of `FORECAST_INPUT` with frames of `FORECAST_OUTPUT`; takes the horizon in steps.
+        load_seconds: How long it took to load and to answer the probe.
+    """
+
+    version: str
+    predict: "Callable[[pd.DataFrame, int], pd.DataFrame]"
+    load_seconds: float
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the registry says of the version that has the alias."""
+
+    version: str
+    source: str
+    tags: Mapping[str, str]
+
+
+class Catalogue:
+    """The champion forecaster, kept up to date.
+
+    Args:
+        tracking_uri: Address of the registry.
+        model: Name of the registered model.
+    """
+
+    def __init__(self, tracking_uri: str, *, model: str = naming.FORECASTER) -> None:
+        self._uri = tracking_uri
+        self.model = model
+        self._champion: Loaded | None = None
+        self._refused: dict[str, tuple[str, int]] = {}
+        self._looks = 0
+        self._polling = asyncio.Lock()
+        self.status = "the registry has not been asked yet"
+        """How the last look at the registry went, in words."""
+        self.swaps = 0
+        """How often the champion changed since the start, the first load included."""
+
+    @property
+    def champion(self) -> Loaded | None:
+        """The version in use, None while there is none."""
+        return self._champion
+
+    async def refresh(self, probe: "pd.DataFrame | None" = None) -> bool:
+        """Look at the alias and follow it; never raises for the registry's sake.
+
+        Args:
+            probe: Live windows (`FORECAST_INPUT`) that a new version has to answer before it is used.
+
+        Returns:
+            Whether the champion changed.
+        """
+        async with self._polling:
+            before = self._champion
+            try:
+                after = await asyncio.to_thread(self._look, before, probe)
+            except MaximusError as error:
+                self.status = str(error)
+                return False
+            except Exception as error:  # noqa: BLE001 - a registry client raises anything; what is loaded stays
+                self.status = f"the registry's answer could not be used: {type(error).__name__}: {error}"
+                return False
+            self._champion = after
+            self.status = "there is no champion" if after is None else f"version {after.version} is champion"
+            is_changed = (before and before.version) != (after and after.version)
+            self.swaps += is_changed
+            return is_changed
+
+    def _look(self, before: Loaded | None, probe: "pd.DataFrame | None") -> Loaded | None:
+        named = self._named()
+        if named is None:
+            return None
+        if before is not None and before.version == named.version:
+            return before
+        self._looks += 1
+        reason, until = self._refused.get(named.version, ("", 0))
+        if self._looks < until:
+            raise VersionRefusedError(reason)
+        try:
+            _require_tags(named)
+            return self._load(named, probe)
+        except Permanent as error:
+            reason = f"version {named.version} is champion but not used: {error}"
+            self._refused[named.version] = (reason, self._looks + _LOOKS_REFUSED)
+            raise VersionRefusedError(reason) from error
+
+    def _named(self) -> Named | None:
+        """The version that has the alias, None if none has."""
+        _require_reachable(self._uri)
+        from mlflow.exceptions import MlflowException
+
+        client = _client(self._uri)
+        try:
+            number = client.get_registered_model(self.model).aliases.get(naming.CHAMPION)
+            if number is None:
+                return None
+            found = client.get_model_version(self.model, str(number))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            msg = f"the registry at {self._uri} does not answer: {error.message}"
+            raise RegistryAwayError(msg) from error
+        return Named(version=str(found.version), source=str(found.source), tags=dict(found.tags))
+
+    def _load(self, named: Named, probe: "pd.DataFrame | None") -> Loaded:
+        import mlflow.artifacts
+        import mlflow.pyfunc
+
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="maximus-champion-") as folder:
+            # The model reads its state while it loads, so its files need not outlive this block.
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=named.source, dst_path=folder, tracking_uri=self._uri
+            )
+            try:
+                model = mlflow.pyfunc.load_model(path)
+            except Exception as error:
+                msg = f"it cannot be loaded: {type(error).__name__}: {error}"
+                raise VersionRefusedError(msg) from error
+
+        def predict(frame: "pd.DataFrame", horizon_steps: int) -> "pd.DataFrame":
+            answer: pd.DataFrame = model.predict(frame, params={"horizon_steps": horizon_steps})
+            return answer
+
+        _require_answer(predict, _unknown_series())
+        if probe is not None and len(probe):
+            _require_answer(predict, probe)
+        return Loaded(named.version, predict, time.perf_counter() - started)
+
+
+def _client(uri: str) -> "MlflowClient":
+    """MLflow's client, which must not try a dead server for minutes."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _require_reachable(uri: str) -> None:
+    """Ask a registry behind HTTP whether it is there, once and quickly."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_REACH_SECONDS):  # noqa: S310 - checked above
+            return
+    except (urllib.error.URLError, OSError) as error:
+        msg = f"the registry at {uri} does not answer: {error}"
+        raise RegistryAwayError(msg) from error
+
+
+def _require_tags(named: Named) -> None:
+    """Refuse a version that was built for another contract, or that does not say which features it was built with.
+
+    Which recipe it is does not matter here, for the features are computed inside the model.
+    """
+    contract = named.tags.get(naming.TAG_CONTRACT_VERSION)
+    if contract != naming.CONTRACT_VERSION:
+        msg = f"it was built for contract version {contract or 'unknown'}, this is {naming.CONTRACT_VERSION}"
+        raise ContractMismatchError(msg)
+    if not named.tags.get(naming.TAG_FEATURE_RECIPE):
+        msg = "it does not say with which feature recipe it was built"
+        raise ContractMismatchError(msg)
+
+
+def _unknown_series() -> "pd.DataFrame":
+    """Two bins of a series no model ever learnt: the least a forecaster has to have an answer to."""
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "target": [_PROBE_TARGET] * 2,
+            "sensor": ["request_rate_per_second"] * 2,
+            "observed_at": np.array([0, 300], dtype="datetime64[s]").astype("datetime64[us]"),
+            "value": [1.0, np.nan],
+        }
+    )
+    return frame[list(FORECAST_INPUT)]
+
+
+def _require_answer(predict: "Callable[[pd.DataFrame, int], pd.DataFrame]", frame: "pd.DataFrame") -> None:
+    """Let a version answer, and refuse it if it fails or answers for other series or with other columns."""
+    try:
+        answer = predict(frame, 1)
+    except Exception as error:
+        msg = f"it fails on live windows: {type(error).__name__}: {error}"
+        raise VersionRefusedError(msg) from error
+    asked = set(zip(frame["target"], frame["sensor"], strict=True))
+    answered = set(zip(answer["target"], answer["sensor"], strict=True)) if "sensor" in answer else set()
+    if list(answer.columns) != list(FORECAST_OUTPUT) or asked != answered or len(answer) != len(asked):
+        msg = f"its answer has {len(answer)} rows of columns {list(answer.columns)} for {len(asked)} series"
+        raise VersionRefusedError(msg)

@@ -1,0 +1,227 @@
+"""Live windows in, forecasts out: asked of the champion once for each closed bin or new champion, never more often.
+
+A large fleet's forecast takes longer than a turn has. So it is computed beside the loop: a turn waits a little, and
+goes on with the forecasts it has if that is not enough; what a forecast knew is written on it (`issued_at`).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from maximus_assets.contracts.prediction import (
+    FORECAST_INPUT,
+    FORECAST_PARAMS,
+    Forecast,
+    ForecastPoint,
+)
+from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
+from serving.observability import PREDICTORS_FORECAST_SECONDS
+from serving.predictors.catalogue import Loaded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+_CHUNK: Final = 100
+"""Series asked for in one call: bounds the memory of a call, about 20 MB."""
+
+_REASONS: Final = {
+    "cold": "the live window is too short or has too many holes",
+    "unknown_series": "the champion never learnt this series",
+}
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """What is expected now.
+
+    Attributes:
+        by_target: Target -> forecast of its demand.
+        is_new: Whether these have not been given out before, and so are worth recording.
+    """
+
+    by_target: Mapping[str, Forecast]
+    is_new: bool
+
+
+@dataclass
+class Forecaster:
+    """Asks the champion and remembers its answers.
+
+    Attributes:
+        champion: Gives the version in use.
+        horizon_steps: How many bins ahead.
+        patience_seconds: How long a turn waits for an answer before it goes on with the one before.
+        failures: How often the champion failed to answer.
+        failure: Why, the last time; empty when the last answer came.
+        frame: The windows asked for last; a new version has to answer them before it is used.
+    """
+
+    champion: Callable[[], Loaded | None]
+    horizon_steps: int = FORECAST_PARAMS["horizon_steps"]
+    patience_seconds: float = 0.25
+    failures: int = 0
+    failure: str = ""
+    frame: "pd.DataFrame | None" = None
+    _asked: tuple[datetime, str] | None = None
+    _answers: dict[str, Forecast] = field(default_factory=dict)
+    _task: "asyncio.Task[dict[str, Forecast]] | None" = None
+
+    async def forecasts(
+        self, series: Sequence[Series], windows: Callable[[], Floats], end_at: datetime
+    ) -> Forecasts:
+        """Forecasts for windows that end at a bin.
+
+        Args:
+            series: One for each target.
+            windows: Gives their bin means, shape (series, bins), oldest first, NaN where missing; asked only when a
+                forecast is due.
+            end_at: Start of their last bin.
+        """
+        loaded = self.champion()
+        asked = (end_at, "" if loaded is None else loaded.version)
+        if self._task is None and asked != self._asked:
+            self._asked = asked
+            if loaded is None:
+                self._answers = {one.target: _without_champion(one, end_at) for one in series}
+                return Forecasts(self._answers, is_new=True)
+            self._task = asyncio.create_task(
+                asyncio.to_thread(self._ask, loaded, tuple(series), windows(), end_at), name="forecast"
+            )
+        is_new = await self._settle()
+        missing = {one.target: _not_yet(one, end_at) for one in series if one.target not in self._answers}
+        return Forecasts({**self._answers, **missing}, is_new=is_new)
+
+    async def _settle(self) -> bool:
+        """Take over the running answer if it comes in time."""
+        if self._task is None:
+            return False
+        await asyncio.wait({self._task}, timeout=self.patience_seconds)
+        if not self._task.done():
+            return False
+        task, self._task = self._task, None
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            # The forecasts before stay; as time goes on they cover less and less of the lead, and then nothing.
+            self.failures += 1
+            self.failure = f"{type(error).__name__}: {error}" if error else "cancelled"
+            return False
+        self.failure = ""
+        self._answers = task.result()
+        return True
+
+    def _ask(
+        self, loaded: Loaded, series: tuple[Series, ...], values: Floats, end_at: datetime
+    ) -> dict[str, Forecast]:
+        answers: dict[str, Forecast] = {}
+        for start in range(0, len(series), _CHUNK):
+            frame = request_frame(series[start : start + _CHUNK], values[start : start + _CHUNK], end_at)
+            if start == 0:
+                self.frame = frame
+            with PREDICTORS_FORECAST_SECONDS.time():
+                answer = loaded.predict(frame, self.horizon_steps)
+            answers |= read_answer(answer, end_at, loaded.version)
+        return answers
+
+    async def aclose(self) -> None:
+        """Wait for an answer that is still being computed; a thread cannot be stopped."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+
+def request_frame(series: Sequence[Series], values: Floats, end_at: datetime) -> "pd.DataFrame":
+    """Windows as the model's input: long, naive UTC, NaN for a missing bin, without the empty bins before the first.
+
+    A series of which nothing was seen still has its last bin, so that the model answers for it.
+
+    Args:
+        series: The series, in any order.
+        values: Bin means, shape (series, bins), oldest first.
+        end_at: Start of the last bin.
+    """
+    import pandas as pd
+
+    order = sorted(range(len(series)), key=lambda row: (series[row].target, series[row].sensor))
+    values = values[order]
+    bins = values.shape[1]
+    is_seen = ~np.isnan(values)
+    first = np.where(is_seen.any(axis=1), is_seen.argmax(axis=1), bins - 1)
+    rows, columns = np.nonzero(np.arange(bins)[None, :] >= first[:, None])
+    end_seconds = int(end_at.timestamp())
+    seconds = end_seconds + GRID_SECONDS * (columns - (bins - 1))
+    targets = np.array([series[row].target for row in order], dtype=object)
+    sensors = np.array([series[row].sensor for row in order], dtype=object)
+    frame = pd.DataFrame(
+        {
+            "target": pd.array(targets[rows], dtype="str"),
+            "sensor": pd.array(sensors[rows], dtype="str"),
+            "observed_at": seconds.astype("datetime64[s]").astype("datetime64[us]"),
+            "value": values[rows, columns],
+        }
+    )
+    return frame[list(FORECAST_INPUT)]
+
+
+def read_answer(answer: "pd.DataFrame", end_at: datetime, version: str) -> dict[str, Forecast]:
+    """The model's answer as forecasts, one for each target.
+
+    Args:
+        answer: Columns `FORECAST_OUTPUT`; the steps of a series follow one another.
+        end_at: Start of the last bin the model knew.
+        version: The model's version.
+    """
+    times = (
+        [end_at + timedelta(seconds=GRID_SECONDS * step) for step in range(int(answer["step"].max()) + 1)]
+        if len(answer)
+        else []
+    )
+    rows = zip(*(answer[column].tolist() for column in answer.columns), strict=True)
+    points: dict[tuple[str, str], list[ForecastPoint]] = {}
+    said: dict[tuple[str, str], tuple[str, str]] = {}
+    for target, sensor, step, mean, lower, upper, status, method in rows:
+        said[target, sensor] = (status, method)
+        of_series = points.setdefault((target, sensor), [])
+        if status == "ok":
+            of_series.append(ForecastPoint(at=times[step], mean=mean, lower=lower, upper=upper))
+    return {
+        target: Forecast.model_validate(
+            {
+                "target": target,
+                "sensor": sensor,
+                "issued_at": end_at,
+                "status": status,
+                "reason": _REASONS.get(status, ""),
+                "method": method if status == "ok" else "",
+                "model_version": version,
+                "points": tuple(points[target, sensor]),
+            }
+        )
+        for (target, sensor), (status, method) in said.items()
+    }
+
+
+def _without_champion(series: Series, end_at: datetime) -> Forecast:
+    return Forecast(
+        target=series.target,
+        sensor=series.sensor,
+        issued_at=end_at,
+        status="no_champion",
+        reason="no forecaster has been promoted, or the registry was never reached",
+    )
+
+
+def _not_yet(series: Series, end_at: datetime) -> Forecast:
+    return Forecast(
+        target=series.target,
+        sensor=series.sensor,
+        issued_at=end_at,
+        status="cold",
+        reason="the first forecast is still being computed",
+    )
