@@ -132,13 +132,18 @@ def show(report: FileReport, console: Console) -> None:
             (row[TARGET], row[SENSOR], row["horizon_hours"]): row["r2"]
             for row in learnt.report.filter("is_baseline").iter_rows(named=True)
         }
+        vetoed = {
+            (row[TARGET], row[SENSOR]): row["method"]
+            for row in learnt.report.filter("is_vetoed").iter_rows(named=True)
+        }
         for row in learnt.report.filter("is_chosen").iter_rows(named=True):
+            key = (row[TARGET], row[SENSOR])
             table.add_row(
                 f"{row[TARGET]}/{row[SENSOR]}",
                 f"{row['horizon_hours']} h",
-                row["method"],
+                f"{row['method']} ({vetoed[key]} vetoed)" if key in vetoed else row["method"],
                 _figure(row["r2"]),
-                _figure(naive[row[TARGET], row[SENSOR], row["horizon_hours"]]),
+                _figure(naive[*key, row["horizon_hours"]]),
                 _figure(row["mase"]),
                 "n/a" if row["coverage"] is None else f"{row['coverage']:.1%}",
                 str(row["judged"]),

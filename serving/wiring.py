@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from maximus_assets.contracts.clock import Clock, SystemClock
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.telemetry import Sample
 from serving.dashboard.page import STATIC, Pages
 from serving.gateway.app import create_app
 from serving.gateway.events import EventHub
@@ -35,6 +36,7 @@ from serving.monitor.source import Collector, Source
 from serving.observability import PREDICTORS_SWAPS_TOTAL, show_champion
 from serving.predictors.catalogue import Catalogue
 from serving.predictors.inference import Forecaster
+from serving.predictors.shelf import Shelf
 from serving.settings import Settings
 from serving.settings import load as load_settings
 
@@ -136,7 +138,7 @@ def build_loop(
     database_url, direct_url, read_url = _database(settings)
     clock = clock or SystemClock()
     collector = Collector(build_sources(settings, clock) if sources is None else tuple(sources))
-    catalogue = catalogue or Catalogue(settings.mlflow_uri)
+    catalogue = catalogue or Catalogue(settings.mlflow_uri, shelf=Shelf(settings.data_dir / "champion"))
     forecaster = Forecaster(champion=lambda: catalogue.champion)
     store = KnowledgeStore(database_url, is_pooled=database_url != direct_url)
     queries = KnowledgeQueries(read_url, is_pooled=database_url != direct_url)
@@ -147,8 +149,10 @@ def build_loop(
         period_seconds=settings.loop_period_seconds,
     )
 
-    async def fill(now: datetime, progressed: Callable[[], None]) -> None:
-        await warm_up(cycle.windows, past=queries, sources=collector.sources, now=now, progressed=progressed)
+    async def fill(now: datetime, progressed: Callable[[], None]) -> Sequence[Sample]:
+        return await warm_up(
+            cycle.windows, past=queries, sources=collector.sources, now=now, progressed=progressed
+        )
 
     runner = Runner(
         name=name or f"loop:{settings.loop_port}",

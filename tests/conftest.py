@@ -5,8 +5,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 
 from serving.knowledge.migrate import migrate
+from serving.supervisor import spawn
 from serving.supervisor.postgres import EmbeddedPostgres
 from serving.supervisor.provision import DatabaseUrls
 
@@ -78,6 +80,23 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def spawn_postgres(embedded: EmbeddedPostgres, log: Path) -> subprocess.Popen[bytes]:
+    """Start a server that stops by itself when the tests are killed."""
+    child = embedded.child()
+    user = "-" if child.user is None else f"{child.user}:{child.group}"
+    bound = [sys.executable, "-I", "-S", spawn.__file__, str(os.getpid()), str(int(signal.SIGINT)), "0", user]
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [*bound, *child.argv],
+            env=dict(child.environment),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+
+
 class PostgresServer:
     """A real PostgreSQL of the test's own, in a short folder (a socket path may only be so long)."""
 
@@ -101,8 +120,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, or start it again after a kill; databases and roles are there when this returns."""
         self.embedded.prepare()
-        with (self.folder / "log").open("ab") as log:
-            self.process = process = self.embedded.popen(log)
+        self.process = process = spawn_postgres(self.embedded, self.folder / "log")
         self.embedded.wait_ready(20, lambda: process.poll() is None)
         if self._urls is None:
             self._urls = self.embedded.provision()
@@ -135,6 +153,21 @@ class PostgresServer:
         if not home.is_relative_to(self.folder):
             shutil.rmtree(home.parent, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def start_postgres(tmp_path: Path) -> Iterator[Callable[[EmbeddedPostgres], subprocess.Popen[bytes]]]:
+    """Starts a server that a test prepared, and stops it afterwards."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(embedded: EmbeddedPostgres) -> subprocess.Popen[bytes]:
+        processes.append(spawn_postgres(embedded, tmp_path / "postgres.log"))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from maximus_assets.contracts.clock import Clock, SystemClock
@@ -128,7 +129,6 @@ def materialize(instance: "dg.DagsterInstance", clock: Clock, report: Report) ->
     """
     import dagster as dg
 
-    from maximus_assets.definitions import definitions
     from maximus_assets.defs.automation import CHAIN, QUIET
     from maximus_assets.defs.partitions import HISTORY_DAYS
 
@@ -142,7 +142,11 @@ def materialize(instance: "dg.DagsterInstance", clock: Clock, report: Report) ->
         began = time.perf_counter()
 
     first, last = four_weeks(clock.now(), HISTORY_DAYS)
-    job = definitions().resolve_job_def("read_and_retrain").with_hooks({stage_ended})
+    job = (
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+        .resolve_job_def("read_and_retrain")
+        .with_hooks({stage_ended})
+    )
     result = job.execute_in_process(
         instance=instance,
         asset_selection=list(CHAIN),
@@ -217,7 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Libraries print what they think is worth seeing; whoever reads our lines must not meet it.
         with redirect_stdout(sys.stderr):
-            run(Registry(address), FramesStore(data_folder() / "frames"), SystemClock(), write_line, force=force)
+            run(
+                Registry(address),
+                FramesStore(data_folder() / "frames"),
+                SystemClock(),
+                write_line,
+                force=force,
+            )
     except MaximusError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -16,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.defs.automation import QUIET
 from maximus_assets.defs.partitions import IMPORTED
 from maximus_assets.defs.telemetry import ImportedFile
 
@@ -47,11 +48,7 @@ def ingest(files: Sequence[ImportedFile], instance: dg.DagsterInstance) -> int:
     Returns:
         How many succeeded.
     """
-    # Late: the graph is found by importing every module of this folder, this one too.
-    from maximus_assets.definitions import definitions
-    from maximus_assets.defs.automation import QUIET
-
-    job = definitions().resolve_job_def(JOB)
+    job = dg.load_from_defs_folder(path_within_project=Path(__file__).parent).resolve_job_def(JOB)
     done = 0
     for file in files:
         key = Path(file.path).name

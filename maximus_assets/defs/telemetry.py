@@ -4,6 +4,7 @@ Several days are read in one run, because starting a process for each takes far 
 judged in the step that reads it, on the very frame that is stored: a blocking check that fails stops everything after it.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -88,26 +89,32 @@ def columns_metadata(*more: str) -> dict[str, dg.MetadataValue[Any]]:
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns))}
 
 
-@dg.asset(
-    partitions_def=DAILY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    io_manager_key="frame_files",
-    group_name="telemetry",
-    owners=OWNERS,
-    kinds={"polars", "parquet", "postgres"},
-    freshness_policy=dg.FreshnessPolicy.time_window(
-        fail_window=timedelta(hours=60), warn_window=timedelta(hours=36)
-    ),
-    check_specs=[
-        dg.AssetCheckSpec(name, asset="telemetry", description=said, blocking=name not in WARNS_ONLY)
-        for name, said in QUALITY.items()
-    ],
-    description=(
-        "Every observation of the targets, one partition a day: live ones from the metrics table, simulated ones from "
-        "the simulation."
-    ),
-    metadata=columns_metadata(),
-)
+with warnings.catch_warnings():
+    # Dagster calls single-run backfills beta on every import; they are wanted all the same.
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    _by_day = dg.asset(
+        partitions_def=DAILY,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        io_manager_key="frame_files",
+        group_name="telemetry",
+        owners=OWNERS,
+        kinds={"polars", "parquet", "postgres"},
+        freshness_policy=dg.FreshnessPolicy.time_window(
+            fail_window=timedelta(hours=60), warn_window=timedelta(hours=36)
+        ),
+        check_specs=[
+            dg.AssetCheckSpec(name, asset="telemetry", description=said, blocking=name not in WARNS_ONLY)
+            for name, said in QUALITY.items()
+        ],
+        description=(
+            "Every observation of the targets, one partition a day: live ones from the metrics table, simulated ones from "
+            "the simulation."
+        ),
+        metadata=columns_metadata(),
+    )
+
+
+@_by_day
 def telemetry(
     context: dg.AssetExecutionContext, sources: TelemetrySources, frames: FramesResource
 ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:

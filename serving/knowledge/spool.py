@@ -10,7 +10,8 @@ highest one growing, `quarantine.jsonl` is what could not be read or taken.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -120,6 +121,13 @@ class Spool:
             newest = self._segment(_number(newest) + 1)
         self._append(newest, [_samples_line(samples)])
         self._make_room()
+
+    def waiting_decisions(self) -> Iterator[DecisionRecord]:
+        """The decisions that wait, in the order they were kept; what cannot be read is passed over."""
+        for file in (self._handing, self._decisions):
+            for line in journal.read(file):
+                with suppress(ValueError):
+                    yield from _decision_of(line)
 
     async def hand_on(self, sink: SpoolSink) -> int:
         """Give everything to the sink, in order, and forget it; answers how many lines went.

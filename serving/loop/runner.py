@@ -8,7 +8,7 @@ the turns and never ends them; the lease is given back on the way out.
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -17,6 +17,7 @@ import structlog
 
 from maximus_assets.contracts.clock import Clock
 from maximus_assets.contracts.errors import MaximusError, Permanent, Retryable
+from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.store import Heartbeat, LoopState, StaleEpochError
 from serving.loop.cycle import Cycle, Memory, Observation, Turn
 from serving.loop.lease import LeaseTiming
@@ -41,6 +42,7 @@ _LONGEST_PAUSE_PERIODS: Final = 2.0
 
 _FORECAST_STATUSES: Final = ("ok", "cold", "unknown_series", "no_champion")
 _JUMP_SECONDS: Final = 60.0
+_REMEMBERED_AT_ONCE: Final = 20_000
 _POLL_SECONDS: Final = 15.0
 _POLL_WITHOUT_CHAMPION_SECONDS: Final = 3.0
 
@@ -118,7 +120,7 @@ class Runner:
         champion: Follows the registry.
         clock: The time.
         period_seconds: From one turn to the next.
-        warm_up: Fills the windows; called at the start and when the clock was set.
+        warm_up: Fills the windows and says what the sources remember; called at the start and when the clock was set.
         exit_process: What the watchdog does in the end.
     """
 
@@ -132,7 +134,7 @@ class Runner:
         champion: Follows,
         clock: Clock,
         period_seconds: float,
-        warm_up: Callable[[datetime, Callable[[], None]], Awaitable[object]],
+        warm_up: Callable[[datetime, Callable[[], None]], Awaitable[Sequence[Sample]]],
         exit_process: Callable[[int], None] = os._exit,
     ) -> None:
         self._name = name
@@ -149,6 +151,7 @@ class Runner:
         self._was_leading = False
         self._wall: tuple[float, float] | None = None
         self._needs_warm_up = True
+        self._remembered: Sequence[Sample] = ()
 
     def is_ready(self) -> bool:
         """Whether one look has been had without deciding, and the lease has been seen."""
@@ -229,7 +232,7 @@ class Runner:
         now = self._clock.now()
         self._notice_clock(now)
         if self._needs_warm_up:
-            await self._warm_up(now, self.watchdog.progressed)
+            self._remembered = await self._warm_up(now, self.watchdog.progressed)
             self._needs_warm_up = False
             now = self._clock.now()
         with LOOP_STAGE_SECONDS.labels("collect").time():
@@ -247,7 +250,15 @@ class Runner:
             await self._decide(now)
         with LOOP_STAGE_SECONDS.labels("record").time():
             await self._recorder.samples(observation.samples)
+            await self._record_remembered()
         await self._recorder.maintain(now)
+
+    async def _record_remembered(self) -> None:
+        """Record what the sources remembered at the start; only a leader does, and only once it is known to be kept."""
+        while self._remembered and not self._recorder.is_away:
+            await self._recorder.samples(self._remembered[:_REMEMBERED_AT_ONCE])
+            self._remembered = self._remembered[_REMEMBERED_AT_ONCE:]
+            self.watchdog.progressed()
 
     async def _decide(self, now: datetime) -> None:
         epoch = self._lease.epoch

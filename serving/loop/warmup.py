@@ -1,11 +1,12 @@
 """Filling the windows after a start, so that a restart makes the loop neither blind nor rash.
 
 Two memories are asked: the knowledge base, which has what was really seen, and the source, if it keeps a past. Of a bin
-both know, the one with more samples is believed. Whatever cannot be asked now leaves a gap, and a gap is said.
+both know, the one with more samples is believed. Whatever cannot be asked now leaves a gap, and a gap is said. The last
+hours a source remembers are handed back, to be recorded by whoever leads: so people see more than the present minute.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ import structlog
 
 from maximus_assets.contracts.base import floor_to_step
 from maximus_assets.contracts.errors import MaximusError
-from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
+from maximus_assets.contracts.telemetry import GRID_SECONDS, Sample, Series
 from serving.knowledge.queries import Bin
 from serving.monitor.source import History, Source
 from serving.monitor.window import RECENT_SECONDS, WINDOW_BINS, GridWindows
@@ -22,6 +23,9 @@ _log = structlog.get_logger("maximus.loop")
 
 _BATCH: Final = 50
 """Series asked of the knowledge base at once."""
+
+REMEMBERED_SECONDS: Final = 6 * 3600
+"""How much of what a source remembers is worth recording: what the page shows."""
 
 
 class Past(Protocol):
@@ -41,7 +45,7 @@ async def warm_up(
     sources: Sequence[Source],
     now: datetime,
     progressed: Callable[[], None],
-) -> list[str]:
+) -> list[Sample]:
     """Fill windows with what is remembered.
 
     Args:
@@ -52,9 +56,10 @@ async def warm_up(
         progressed: Called after each step, to show that something moves.
 
     Returns:
-        What could not be asked, in words; empty when everything was.
+        The last `REMEMBERED_SECONDS` of what the sources remember; some of it may be recorded already.
     """
     failures: list[str] = []
+    remembered: list[Sample] = []
     since = floor_to_step(now - timedelta(seconds=WINDOW_BINS * GRID_SECONDS), GRID_SECONDS)
     owners = {target: source for source in sources for target in source.sensors}
     for one in windows.series:
@@ -66,6 +71,7 @@ async def warm_up(
             history = None
         if history is not None:
             windows.load(one, history, now)
+            remembered += _samples(one, history, now - timedelta(seconds=REMEMBERED_SECONDS))
         progressed()
     for start in range(0, len(windows.series), _BATCH):
         batch = windows.series[start : start + _BATCH]
@@ -76,7 +82,18 @@ async def warm_up(
             break
         progressed()
     _log.info("windows_filled", series=len(windows.series), failures=failures)
-    return failures
+    return remembered
+
+
+def _samples(one: Series, history: History, since: datetime) -> list[Sample]:
+    """A source's memory of a series from an instant on, as samples."""
+    first = int(np.searchsorted(history.seconds, since.timestamp()))
+    return [
+        Sample(one.target, one.sensor, datetime.fromtimestamp(seconds, UTC), value)
+        for seconds, value in zip(
+            history.seconds[first:].tolist(), history.values[first:].tolist(), strict=True
+        )
+    ]
 
 
 async def _load_known(

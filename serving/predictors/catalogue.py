@@ -12,19 +12,23 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import structlog
 
 from maximus_assets.contracts import naming
 from maximus_assets.contracts.errors import ContractMismatchError, MaximusError, Permanent, Retryable
 from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT
+from serving.predictors.shelf import Named, Shelf
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.tracking import MlflowClient
+
+_log = structlog.get_logger("maximus.predictors")
 
 _REACH_SECONDS: Final = 2.0
 _PROBE_TARGET: Final = "maximus-probe"
@@ -55,26 +59,21 @@ class Loaded(NamedTuple):
     load_seconds: float
 
 
-@dataclass(frozen=True)
-class Named:
-    """What the registry says of the version that has the alias."""
-
-    version: str
-    source: str
-    tags: Mapping[str, str]
-
-
 class Catalogue:
     """The champion forecaster, kept up to date.
 
     Args:
         tracking_uri: Address of the registry.
         model: Name of the registered model.
+        shelf: Where the champion is kept for a restart without a registry; nowhere unless given.
     """
 
-    def __init__(self, tracking_uri: str, *, model: str = naming.FORECASTER) -> None:
+    def __init__(
+        self, tracking_uri: str, *, model: str = naming.FORECASTER, shelf: Shelf | None = None
+    ) -> None:
         self._uri = tracking_uri
         self.model = model
+        self._shelf = shelf
         self._champion: Loaded | None = None
         self._refused: dict[str, tuple[str, int]] = {}
         self._looks = 0
@@ -101,7 +100,7 @@ class Catalogue:
         async with self._polling:
             before = self._champion
             try:
-                after = await asyncio.to_thread(self._look, before, probe)
+                after, self.status = await asyncio.to_thread(self._look_or_restore, before, probe)
             except MaximusError as error:
                 self.status = str(error)
                 return False
@@ -109,14 +108,28 @@ class Catalogue:
                 self.status = f"the registry's answer could not be used: {type(error).__name__}: {error}"
                 return False
             self._champion = after
-            self.status = "there is no champion" if after is None else f"version {after.version} is champion"
             is_changed = (before and before.version) != (after and after.version)
             self.swaps += is_changed
             return is_changed
 
+    def _look_or_restore(
+        self, before: Loaded | None, probe: "pd.DataFrame | None"
+    ) -> tuple[Loaded | None, str]:
+        """The champion and how we know, from the shelf if the registry is away and nothing is loaded."""
+        try:
+            after = self._look(before, probe)
+        except RegistryAwayError as error:
+            restored = self._restore(probe) if before is None else None
+            if restored is None:
+                raise
+            return restored, f"version {restored.version} was champion when last seen; {error}"
+        return after, "there is no champion" if after is None else f"version {after.version} is champion"
+
     def _look(self, before: Loaded | None, probe: "pd.DataFrame | None") -> Loaded | None:
         named = self._named()
         if named is None:
+            if self._shelf is not None:
+                self._shelf.clear()  # withdrawn is withdrawn, after a restart too
             return None
         if before is not None and before.version == named.version:
             return before
@@ -152,28 +165,56 @@ class Catalogue:
 
     def _load(self, named: Named, probe: "pd.DataFrame | None") -> Loaded:
         import mlflow.artifacts
-        import mlflow.pyfunc
 
-        started = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="maximus-champion-") as folder:
             # The model reads its state while it loads, so its files need not outlive this block.
             path = mlflow.artifacts.download_artifacts(
                 artifact_uri=named.source, dst_path=folder, tracking_uri=self._uri
             )
-            try:
-                model = mlflow.pyfunc.load_model(path)
-            except Exception as error:
-                msg = f"it cannot be loaded: {type(error).__name__}: {error}"
-                raise VersionRefusedError(msg) from error
+            loaded = _proven(named.version, Path(path), probe)
+            if self._shelf is not None:
+                try:
+                    self._shelf.keep(named, Path(path))
+                except OSError as error:
+                    _log.warning("champion_not_kept", version=named.version, reason=str(error))
+            return loaded
 
-        def predict(frame: "pd.DataFrame", horizon_steps: int) -> "pd.DataFrame":
-            answer: pd.DataFrame = model.predict(frame, params={"horizon_steps": horizon_steps})
-            return answer
+    def _restore(self, probe: "pd.DataFrame | None") -> Loaded | None:
+        """The version on the shelf, None when there is none or it cannot be used."""
+        kept = self._shelf.last() if self._shelf is not None else None
+        if kept is None:
+            return None
+        try:
+            _require_tags(kept.named)
+            return _proven(kept.named.version, kept.files, probe)
+        except Permanent as error:
+            _log.warning("champion_not_restored", version=kept.named.version, reason=str(error))
+            return None
 
-        _require_answer(predict, _unknown_series())
-        if probe is not None and len(probe):
-            _require_answer(predict, probe)
-        return Loaded(named.version, predict, time.perf_counter() - started)
+
+def _proven(version: str, files: Path, probe: "pd.DataFrame | None") -> Loaded:
+    """Load a version from its files and let it answer.
+
+    Raises:
+        VersionRefusedError: It cannot be loaded, or fails to answer.
+    """
+    import mlflow.pyfunc
+
+    started = time.perf_counter()
+    try:
+        model = mlflow.pyfunc.load_model(str(files))
+    except Exception as error:
+        msg = f"it cannot be loaded: {type(error).__name__}: {error}"
+        raise VersionRefusedError(msg) from error
+
+    def predict(frame: "pd.DataFrame", horizon_steps: int) -> "pd.DataFrame":
+        answer: pd.DataFrame = model.predict(frame, params={"horizon_steps": horizon_steps})
+        return answer
+
+    _require_answer(predict, _unknown_series())
+    if probe is not None and len(probe):
+        _require_answer(predict, probe)
+    return Loaded(version, predict, time.perf_counter() - started)
 
 
 def _client(uri: str) -> "MlflowClient":

@@ -171,7 +171,6 @@ def test_the_first_run_fills_four_weeks_and_ends_with_a_verdict_on_real_servers(
     candidate = registry.named(FORECASTER, CANDIDATE)
     assert candidate is not None, done.stderr
     assert candidate.number > before, done.stderr
-    print("\n".join(str(line) for line in lines), done.stderr[-2000:])
     assert stages[:5] == ["look", "start", "telemetry", "feature_table", "forecaster_candidate"]
     judged = {gate: candidate.tags.get(f"gate.{gate}") for gate in REQUIRED_GATES}
     assert set(judged.values()) <= {"passed", "failed"}

@@ -1,7 +1,8 @@
 """Learn a forecaster for every series of a grid: backtest each method, keep the better, report both.
 
 The choice rests on the calibration part and is judged on the part after it, so that the report is evidence and not the
-criterion. A series that cannot be learnt from is skipped with its reason; it never stops the others.
+criterion. The evidence may veto, never choose: a method that turned out worse than the baseline is not put in charge of
+a series, and the report says so, with the figures that it would have had. A series that cannot be learnt from is skipped with its reason; it never stops the others.
 """
 
 import time
@@ -19,6 +20,7 @@ from maximus_assets.features.grid import to_grid
 from maximus_assets.models.forecasting.backtest import (
     Backtest,
     History,
+    HorizonScore,
     backtest,
     best,
     calibration_mase,
@@ -31,12 +33,16 @@ from maximus_assets.pyfuncs.state import SeriesState
 CHOICE_MARGIN: Final = 0.02
 """By how much a method must undercut the baseline on the calibration part to be chosen."""
 
+WORST_MASE: Final = 1.02
+"""A choice whose error on the judging part is more than 2 % above the baseline's is vetoed: the baseline is used."""
+
 REPORT_SCHEMA: Final = pl.Schema(
     {
         "target": pl.String(),
         "sensor": pl.String(),
         "method": pl.String(),
         "is_chosen": pl.Boolean(),
+        "is_vetoed": pl.Boolean(),
         "is_baseline": pl.Boolean(),
         "horizon_hours": pl.Int64(),
         "judged": pl.Int64(),
@@ -130,18 +136,28 @@ def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]
     errors = [
         (name, calibration_mase(result, baseline, history.step_seconds)) for name, result in results.items()
     ]
-    chosen = best(errors, BASELINE.name, CHOICE_MARGIN)
+    preferred = best(errors, BASELINE.name, CHOICE_MARGIN)
+    judged = {name: scores(result, baseline, history) for name, result in results.items()}
+    is_vetoed = _is_worse(judged[preferred])
+    chosen = BASELINE.name if is_vetoed else preferred
     rows: list[dict[str, object]] = [
         {
             "method": name,
             "is_chosen": name == chosen,
+            "is_vetoed": is_vetoed and name == preferred,
             "is_baseline": name == BASELINE.name,
             **asdict(score),
         }
-        for name, result in results.items()
-        for score in scores(result, baseline, history)
+        for name, found in judged.items()
+        for score in found
     ]
     return results[chosen].state, rows
+
+
+def _is_worse(judged: tuple[HorizonScore, ...]) -> bool:
+    """Whether a method lost to the baseline, over the horizons that could be judged."""
+    ratios = [np.inf if score.mase is None else score.mase for score in judged if score.judged]
+    return bool(ratios) and float(np.mean(ratios)) > WORST_MASE
 
 
 def _history(series: pl.DataFrame, sensor: str, step_seconds: int) -> History:

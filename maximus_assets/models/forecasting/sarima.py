@@ -64,6 +64,9 @@ less, one odd weekend becomes the week's shape."""
 RIDGE: Final = 1e-3
 """Penalty on the regression, as a share of the number of bins: it keeps a short history's columns apart."""
 
+OUTLIER_DEVIATIONS: Final = 4.0
+"""How many robust standard deviations (1.4826 times the median absolute deviation) make an outlier."""
+
 _LEAST_ERROR: Final = 1e-12
 
 
@@ -153,7 +156,11 @@ def estimate(structure: Structure, values: Array, start_epoch_seconds: int, step
 
 
 def errors(noise: Array, order: tuple[int, int, int]) -> tuple[Array, Array]:
-    """Maximum-likelihood coefficients of an ARIMA process.
+    """Maximum-likelihood coefficients of an ARIMA process, estimated on winsorized noise.
+
+    An incident is no property of the process, yet a handful of them decides its coefficients (Denby and Martin, JASA 74,
+    1979): so values further than `OUTLIER_DEVIATIONS` from the median are brought back to there. Only while estimating;
+    a forecast starts from what was seen.
 
     Args:
         noise: Shape (n,), NaN where missing.
@@ -163,6 +170,7 @@ def errors(noise: Array, order: tuple[int, int, int]) -> tuple[Array, Array]:
         Autoregressive coefficients from lag 1 on with the differences folded in, and moving-average coefficients;
         both empty for noise that is constant or mostly missing.
     """
+    noise = _winsorized(noise)
     seen = noise[np.isfinite(noise)]
     scale = float(np.std(seen)) if len(seen) > 10 * (1 + sum(order)) else 0.0
     if scale <= 1e-9 * max(1e-300, float(np.max(np.abs(seen), initial=0.0))):
@@ -175,6 +183,16 @@ def errors(noise: Array, order: tuple[int, int, int]) -> tuple[Array, Array]:
     for _ in range(order[1]):
         polynomial = np.convolve(polynomial, [1.0, -1.0])
     return -polynomial[1:], np.asarray(fitted.polynomial_reduced_ma, dtype=np.float64)[1:].copy()
+
+
+def _winsorized(noise: Array) -> Array:
+    """The noise with outliers brought back to `OUTLIER_DEVIATIONS` robust standard deviations from its median."""
+    seen = noise[np.isfinite(noise)]
+    if not len(seen):
+        return noise
+    middle = float(np.median(seen))
+    spread = OUTLIER_DEVIATIONS * 1.4826 * float(np.median(np.abs(seen - middle)))
+    return np.clip(noise, middle - spread, middle + spread) if spread > 0.0 else noise
 
 
 def _regress(

@@ -202,6 +202,7 @@ class House:
         self.rates = {"busy": 400.0, "calm": 178.0}
         self.exits = []
         self.warm_ups = 0
+        self.remembered = ()
         self.start()
 
     def start(self, epoch=1):
@@ -231,6 +232,7 @@ class House:
         await self.points()
         self.warm_ups += 1
         progressed()
+        return self.remembered
 
     async def turn(self, count=1):
         """Turns, one period apart."""

@@ -1,10 +1,12 @@
 """What keeps the loop turning: leading, standing by, failing, stopping."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from maximus_assets.contracts.errors import Permanent, Retryable
+from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.connect import KnowledgeUnavailableError
 from serving.loop.watchdog import EXIT_CODE
 
@@ -137,6 +139,24 @@ async def test_an_error_while_recording_forgets_nothing_it_had_promised(house):
     await house.turn(2)
     calm = [record for record in house.store.decisions.values() if record.target == "calm"]
     assert [record.count for record in calm] == [2]
+
+
+async def test_what_a_source_remembers_is_recorded_by_a_leader_once_it_can_be(house):
+    past = house.clock.now() - timedelta(hours=1)
+    house.remembered = tuple(
+        Sample("busy", "request_rate_per_second", past + timedelta(seconds=15 * n), 300.0 + n)
+        for n in range(4)
+    )
+    house.lease.leads = False
+    await house.turn(1)
+    assert not any(at < house.clock.now() - timedelta(minutes=30) for _, _, at in house.store.samples)
+    house.lease.leads = True
+    house.store.is_away = True
+    await house.turn(2)
+    house.store.is_away = False
+    await house.turn(2)
+    assert {sample[:3] for sample in house.remembered} <= house.store.samples
+    assert house.runner._remembered == ()
 
 
 async def test_a_clock_that_was_set_empties_the_window_and_fills_it_again(house):

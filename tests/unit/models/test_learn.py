@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from maximus_assets.models.forecasting.learn import REPORT_SCHEMA, learn
+from maximus_assets.models.forecasting.learn import REPORT_SCHEMA, WORST_MASE, learn
 from maximus_assets.models.forecasting.methods import METHODS
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -93,3 +93,18 @@ def test_constant_series_keep_the_baseline():
 def test_a_step_a_day_is_no_multiple_of_is_refused(step: int):
     with pytest.raises(ValueError, match="divide a day"):
         learn(frame({"a": daily(12)}), step)
+
+
+def test_a_method_that_turned_out_worse_than_the_baseline_is_vetoed():
+    # Noise around a daily shape, where averaging wins, until the shape itself starts to change in the judged part.
+    at = np.arange(24 * 30)
+    noisy = daily(30)
+    phase = np.where(at < 24 * 21, 0.0, (at // 24 - 20) * 0.25)
+    turned = noisy + 20.0 * (np.sin(2 * np.pi * at / 24 + phase) - np.sin(2 * np.pi * at / 24))
+    learnt = learn(frame({"steady": noisy, "turned": turned}), STEP)
+    assert [state.method for state in learnt.states] == ["sarima", "seasonal_naive"]
+    vetoed = learnt.report.filter("is_vetoed")
+    assert vetoed.select("target", "method").unique().rows() == [("turned", "sarima")]
+    assert vetoed["mase"].to_numpy().mean() > WORST_MASE
+    assert not vetoed["is_chosen"].any()
+    assert learnt.report.filter("is_chosen", target="turned")["mase"].to_list() == [1.0] * 3

@@ -36,9 +36,10 @@ def test_a_regression_with_arima_errors_forecasts_what_statsmodels_does(order, h
     state = estimate(Structure(0, 3, 2, order, 0.0), values, START, STEP)
     columns = fourier_columns(START + STEP * np.arange(724), 3, 2) @ state.regression
     noise = values - columns[:700]
-    scale = np.nanstd(noise)
-    fitted = SARIMAX(noise / scale, order=order).fit(disp=0, maxiter=40, cov_type="none")
-    assert ahead(state, values) == pytest.approx(columns[700:] + scale * fitted.forecast(24), rel=1e-4)
+    # The state holds the autoregression with its difference folded in; statsmodels wants it without.
+    ar = -np.polydiv(np.append(1.0, -state.ar), [1.0, -1.0])[0][1:] if order[1] else state.ar
+    filtered = SARIMAX(noise, order=order).filter([*ar, *state.ma, 1.0])
+    assert ahead(state, values) == pytest.approx(columns[700:] + filtered.forecast(24), rel=1e-4)
 
 
 def test_a_seasonal_difference_forecasts_what_statsmodels_does():
@@ -59,6 +60,23 @@ def test_coefficients_are_recovered_from_a_long_enough_history():
     ar, ma = errors(correlated(4000, 3), (1, 0, 1))
     assert ar == pytest.approx([0.8], abs=0.05)
     assert ma == pytest.approx([0.3], abs=0.06)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 1), (1, 0, 1), (2, 1, 1)])
+def test_coefficients_without_outliers_are_those_statsmodels_estimates(order):
+    noise = np.clip(correlated(1500, 5), -4.0, 4.0)
+    fitted = SARIMAX(noise / np.std(noise), order=order).fit(disp=0, maxiter=40, cov_type="none")
+    ar, ma = errors(noise, order)
+    expected = -np.convolve(fitted.polynomial_reduced_ar, [1.0, -1.0] if order[1] else [1.0])[1:]
+    assert ar == pytest.approx(expected, abs=1e-6)
+    assert ma == pytest.approx(fitted.polynomial_reduced_ma[1:], abs=1e-6)
+
+
+def test_a_few_incidents_do_not_decide_the_coefficients():
+    noise = correlated(4000, 3)
+    hit = noise.copy()
+    hit[np.random.default_rng(1).choice(4000, 40, replace=False)] += 60.0
+    assert errors(hit, (1, 0, 0))[0] == pytest.approx(errors(noise, (1, 0, 0))[0], abs=0.15)
 
 
 def test_a_weekly_shape_is_found_when_there_is_one():

@@ -11,6 +11,7 @@ from maximus_assets.registry.packaging import log_forecaster
 from maximus_assets.registry.tracking import Registry
 from serving.predictors import catalogue as module
 from serving.predictors.catalogue import Catalogue
+from serving.predictors.shelf import Shelf
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +97,47 @@ async def test_a_registry_that_goes_away_leaves_what_is_loaded(registry_uri, pub
         assert not await catalogue.refresh()
     assert catalogue.champion.version == "1"
     assert "does not answer" in catalogue.status
+
+
+@pytest.fixture
+def nowhere():
+    """The address of a registry that is not there."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{nobody.getsockname()[1]}"
+
+
+async def test_a_restart_without_a_registry_goes_on_with_the_champion_last_seen_and_says_so(
+    registry, registry_uri, publish, tmp_path, nowhere
+):
+    shelf = Shelf(tmp_path / "champion")
+    publish()
+    await Catalogue(registry_uri, shelf=shelf).refresh()
+
+    restarted = Catalogue(nowhere, shelf=shelf)
+    assert await restarted.refresh()
+    assert restarted.champion.version == "1"
+    assert restarted.champion.predict(module._unknown_series(), 1)["status"].tolist() == ["unknown_series"]
+    assert "version 1 was champion when last seen" in restarted.status
+
+    # The registry's word counts as soon as there is one.
+    restarted._uri = registry_uri
+    registry.client.delete_registered_model_alias(FORECASTER, CHAMPION)
+    assert await restarted.refresh()
+    assert restarted.champion is None
+    assert not await Catalogue(nowhere, shelf=shelf).refresh()
+
+
+async def test_a_kept_version_for_another_contract_is_not_restored(
+    registry_uri, publish, tmp_path, nowhere, monkeypatch
+):
+    shelf = Shelf(tmp_path / "champion")
+    publish()
+    await Catalogue(registry_uri, shelf=shelf).refresh()
+    monkeypatch.setattr(module.naming, "CONTRACT_VERSION", "999")
+    restarted = Catalogue(nowhere, shelf=shelf)
+    assert not await restarted.refresh()
+    assert restarted.champion is None
 
 
 async def test_a_withdrawn_alias_leaves_no_champion(registry, registry_uri, publish):

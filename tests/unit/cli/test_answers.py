@@ -1,0 +1,213 @@
+"""What the commands say and how they end, against a small gateway on this machine and against none."""
+
+import json
+import re
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+from serving.cli import app, asking
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def at(minutes):
+    return (NOW + timedelta(minutes=minutes)).isoformat()
+
+
+def decision(number, **more):
+    return {
+        "id": f"00000000-0000-4000-8000-{number:012}",
+        "target": "demo-shop",
+        "first_at": at(-number),
+        "last_at": at(-number),
+        "count": 1,
+        "kind": "noop",
+        "is_dry_run": True,
+        "reason": "the size fits",
+        "plan": None,
+        "model_version": "3",
+        **more,
+    }
+
+
+FORECASTS = {
+    "target": "demo-shop",
+    "sensor": "request_rate_per_second",
+    "unit": "per_second",
+    "since": at(-60),
+    "until": at(0),
+    "step_seconds": 300,
+    "coverage": 0.9,
+    "lead_seconds": 1800,
+    "actual": [{"at": at(minute), "value": 100.0 + minute} for minute in range(-60, 0, 5)],
+    "past": [],
+    "quality": {"compared": 4, "inside_ratio": 0.75, "mean_absolute_error": 2.5},
+    "latest": {
+        "issued_at": at(-5),
+        "model_version": "3",
+        "points": [
+            {"at": at(minute), "mean": 100.0, "lower": 90.0, "upper": 110.0} for minute in range(0, 120, 5)
+        ],
+    },
+}
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Answers what the test put into `answers`; keeps what it was asked."""
+
+    answers: ClassVar[dict] = {}
+    asked: ClassVar[list] = []
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        self.asked.append((url.path, query))
+        status, kind, body = self.answers[url.path]
+        body = body(query) if callable(body) else body
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def gateway(monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("MAXIMUS_GATEWAY_PORT", str(server.server_port))
+    asking.settings.cache_clear()
+    Gateway.answers, Gateway.asked = {}, []
+    yield Gateway
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    asking.settings.cache_clear()
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("MAXIMUS_GATEWAY_PORT", "1")
+    monkeypatch.setenv("MAXIMUS_DATA_DIR", str(tmp_path))
+    asking.settings.cache_clear()
+    yield tmp_path
+    asking.settings.cache_clear()
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.parametrize("arguments", [("decisions",), ("forecast", "host")])
+def test_asking_while_nothing_runs_says_how_to_start_it(nowhere, arguments):
+    done = run(*arguments)
+    assert done.exit_code == 3
+    assert done.stderr == "Nothing answers at http://127.0.0.1:1: start it with `make up`.\n"
+
+
+def test_status_and_down_while_nothing_runs(nowhere):
+    done = run("status")
+    assert (done.exit_code, done.stderr) == (3, "Maximus is not running: start it with `make up`.\n")
+    assert json.loads(run("status", "--json").stdout)["is_running"] is False
+    done = run("down")
+    assert (done.exit_code, done.stdout) == (0, "nothing is running\n")
+    assert list(nowhere.iterdir()) == []
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_the_gateway(gateway):
+    gateway.answers["/api/v1/governance/decisions"] = (200, "text/html", b"<h1>It works!</h1>")
+    done = run("decisions")
+    assert done.exit_code == 3
+    assert "is not Maximus: set MAXIMUS_GATEWAY_PORT" in done.stderr
+
+
+def test_decisions_are_shown_with_what_and_why(gateway):
+    plan = {"actions": [{"kind": "set_replicas", "current": 12.0, "desired": 14.0}]}
+    page = [decision(1, plan=plan, kind="propose"), decision(2, count=7, model_version="")]
+    gateway.answers["/api/v1/governance/decisions"] = (
+        200,
+        "application/json",
+        {"decisions": page, "next_cursor": None},
+    )
+    said = run("decisions", "--target", "demo-shop").stdout
+    assert "set_replicas 12 -> 14 (dry run)" in said
+    assert "nothing to do x7" in said
+    assert "the size fits" in said
+    assert re.search(r"\bv3\b", said)
+    assert gateway.asked[0][1]["target"] == "demo-shop"
+
+
+def test_more_decisions_than_a_page_are_read_page_by_page_up_to_the_limit(gateway):
+    def page(query):
+        first = int(query.get("cursor", 0))
+        size = int(query["limit"])
+        return {"decisions": [decision(first + i) for i in range(size)], "next_cursor": str(first + size)}
+
+    gateway.answers["/api/v1/governance/decisions"] = (200, "application/json", page)
+    records = json.loads(run("decisions", "--json", "--limit", "450").stdout)
+    assert len({record["id"] for record in records}) == 450
+    assert [query["limit"] for _, query in gateway.asked] == ["200", "200", "50"]
+
+
+def test_what_the_gateway_refuses_is_wrong_input(gateway):
+    problem = {
+        "title": "No such target",
+        "status": 404,
+        "detail": "nowhere is not watched; try host.",
+        "errors": [],
+    }
+    gateway.answers["/api/v1/autonomic/forecasts"] = (404, "application/problem+json", problem)
+    done = run("forecast", "nowhere")
+    assert done.exit_code == 2
+    assert "nowhere is not watched; try host." in done.stderr
+
+
+def test_a_gateway_without_its_database_is_a_failure_not_wrong_input(gateway):
+    problem = {"title": "Unavailable", "status": 503, "detail": "PostgreSQL does not answer.", "errors": []}
+    gateway.answers["/api/v1/governance/decisions"] = (503, "application/problem+json", problem)
+    done = run("decisions")
+    assert done.exit_code == 1
+    assert "PostgreSQL does not answer." in done.stderr
+
+
+def test_a_forecast_is_plotted_with_its_interval_and_listed(gateway):
+    gateway.answers["/api/v1/autonomic/forecasts"] = (200, "application/json", FORECASTS)
+    done = run("forecast", "demo-shop", "--hours", "1")
+    assert done.exit_code == 0
+    assert "demo-shop: request_rate_per_second in per_second" in done.stdout
+    assert "90% interval" in done.stdout
+    assert "hours from now" in done.stdout
+    assert re.search(r"100 +90 +110", done.stdout)
+    assert "75% lay inside the interval (meant: 90%)" in done.stdout
+    assert "\x1b" not in done.stdout, "colours are for terminals"
+
+
+def test_a_target_without_a_forecast_says_why(gateway):
+    target = {"target": "host", "forecast": "cold", "forecast_reason": "", "bins": 40, "bins_needed": 288}
+    gateway.answers["/api/v1/autonomic/forecasts"] = (200, "application/json", {**FORECASTS, "latest": None})
+    # 503, for the loop is not alive: it is an answer all the same.
+    health = {"status": "stale", "summary": "", "targets": [target]}
+    gateway.answers["/api/v1/autonomic/health"] = (503, "application/json", health)
+    said = run("forecast", "host").stdout
+    assert "There is no forecast yet: cold (40 of 288 five-minute bins seen)" in said
+
+
+def test_a_limit_out_of_range_is_wrong_use():
+    assert run("decisions", "--limit", "0").exit_code == 2
+
+
+def test_an_unknown_setting_is_refused_before_anything_is_asked(monkeypatch):
+    monkeypatch.setenv("MAXIMUS_GATEWAY_PROT", "1")
+    asking.settings.cache_clear()
+    done = run("status")
+    assert done.exit_code == 2
+    assert "did you mean MAXIMUS_GATEWAY_PORT?" in done.stderr
