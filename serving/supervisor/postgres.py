@@ -82,7 +82,7 @@ class ChildProcess:
 class EmbeddedPostgres:
     """A private PostgreSQL in the data folder, reached through a Unix socket only.
 
-    Call `prepare`, start `child()` (or `popen`), then `wait_ready`, then `provision`. All may be repeated.
+    Call `prepare`, start `child()`, then `wait_ready`, then `provision`. All may be repeated.
 
     Args:
         data_dir: The data folder.
@@ -158,7 +158,11 @@ class EmbeddedPostgres:
         )
 
     def popen(self, log: IO[bytes] | int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        """Start the server in a session of its own, so that a terminal's Ctrl-C does not reach it before us."""
+        """Start the server for somebody who does not supervise it, and must stop it (SIGINT) himself.
+
+        Args:
+            log: Where its output goes.
+        """
         child = self.child()
         return subprocess.Popen(
             child.argv,

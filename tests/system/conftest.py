@@ -72,11 +72,7 @@ class Installation:
         """What a child has started: the processes that serve, without the one that watches over them."""
         leader = self.child(name).identity
         assert leader is not None
-        return [
-            entry.identity
-            for entry in processes.everyone()
-            if entry.session == leader.pid and entry.identity != leader and not entry.is_zombie
-        ]
+        return [member for member in processes.family(leader) if member != leader]
 
     def health(self) -> dict:
         answer = httpx.get(

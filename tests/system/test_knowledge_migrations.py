@@ -65,7 +65,9 @@ def test_expired_months_of_raw_data_are_dropped_and_decisions_stay(database):
     with psycopg.connect(database.app, autocommit=True) as connection:
         connection.execute("SELECT knowledge.ensure_partitions('2020-01-31', '2020-01-01')")
         dropped = connection.execute("SELECT knowledge.drop_expired()").fetchone()
-    assert dropped == (["forecasts_2020_01", "metrics_2020_01"],)
+    # Other tests may have left expired months of their own; no month of decisions is ever among them.
+    assert {"forecasts_2020_01", "metrics_2020_01"} <= set(dropped[0])
+    assert not any(name.startswith("decisions") for name in dropped[0])
     with psycopg.connect(database.owner) as connection:
         kept = connection.execute("SELECT to_regclass('knowledge.decisions_2020_01') IS NOT NULL").fetchone()
     assert kept == (True,)

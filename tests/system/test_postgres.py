@@ -16,7 +16,7 @@ from serving.supervisor import places as places_module
 from serving.supervisor.passfile import PasswordFile
 from serving.supervisor.places import PlaceError, wheel_programs
 from serving.supervisor.postgres import SUPERUSER, EmbeddedPostgres, PostgresStartError, running_postmaster
-from serving.supervisor.provision import ProvisionError, provision
+from serving.supervisor.provision import ProvisionError, ServerUnreachableError, provision
 
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL refuses only root: run the tests as root")
 
@@ -138,11 +138,11 @@ def test_half_a_cluster_is_made_anew(short_dir):
     assert not half.exists()
 
 
-def test_a_server_that_cannot_start_is_reported_at_once(short_dir):
+def test_a_server_that_cannot_start_is_reported_at_once(short_dir, start_postgres):
     embedded = EmbeddedPostgres(short_dir)
     embedded.prepare()
     (embedded.places.cluster / "postgresql.conf").write_text("no such setting = 1\n")
-    process = embedded.popen()
+    process = start_postgres(embedded)
     with pytest.raises(PostgresStartError, match="ended while starting"):
         embedded.wait_ready(30, lambda: process.poll() is None)
 
@@ -184,7 +184,7 @@ def test_a_full_disk_is_one_sentence(short_dir, monkeypatch):
 
 
 @is_root
-def test_root_in_a_closed_folder_gets_a_place_its_server_can_reach(short_dir, monkeypatch):
+def test_root_in_a_closed_folder_gets_a_place_its_server_can_reach(short_dir, start_postgres, monkeypatch):
     elsewhere = short_dir / "lib"
     monkeypatch.setattr(places_module, "ELSEWHERE", elsewhere)
     closed = short_dir / "closed"
@@ -196,18 +196,14 @@ def test_root_in_a_closed_folder_gets_a_place_its_server_can_reach(short_dir, mo
     monkeypatch.setattr(places_module, "wheel_programs", lambda: programs)
     embedded = EmbeddedPostgres(closed / "data")
     embedded.prepare()
-    process = embedded.popen()
-    try:
-        embedded.wait_ready(20, lambda: process.poll() is None)
-        assert psutil.Process(process.pid).uids().real != 0
-        assert Path(embedded.places.home).is_relative_to(elsewhere)
-        assert Path(embedded.places.programs).is_relative_to(elsewhere)
-        again = EmbeddedPostgres(closed / "data")
-        assert again.places == embedded.places
-        assert again.is_ready()
-    finally:
-        process.send_signal(2)
-        process.wait(20)
+    process = start_postgres(embedded)
+    embedded.wait_ready(20, lambda: process.poll() is None)
+    assert psutil.Process(process.pid).uids().real != 0
+    assert Path(embedded.places.home).is_relative_to(elsewhere)
+    assert Path(embedded.places.programs).is_relative_to(elsewhere)
+    again = EmbeddedPostgres(closed / "data")
+    assert again.places == embedded.places
+    assert again.is_ready()
 
 
 def test_another_servers_role_without_rights_is_told_which_are_missing(spare_postgres):
@@ -234,6 +230,15 @@ def test_another_server_is_provisioned_by_a_role_that_is_no_superuser(spare_post
         connection.execute("INSERT INTO knowledge.metrics VALUES ('a', 'b', now(), 1)")
     with psycopg.connect(urls.mlflow.replace("+psycopg2", "")) as connection:
         connection.execute("CREATE TABLE experiments ()")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://a:hunter2@127.0.0.1:1/postgres", "postgresql://a:hunter2@/postgres?host=/nowhere"]
+)
+def test_another_server_that_does_not_answer_is_said_without_the_password(tmp_path, url):
+    with pytest.raises(ServerUnreachableError, match="cannot be prepared") as caught:
+        provision(url, tmp_path / "pgpass")
+    assert "hunter2" not in str(caught.value)
 
 
 def _stranger(server, rights: str) -> str:

@@ -1,0 +1,118 @@
+"""`maximus up` as a user meets it: everything starts, says so, refuses what it must, and stops without a trace.
+
+The tests of this file and of `test_kill` share one product; the last one here is run first, the others leave it as
+they found it: up.
+"""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+CHILDREN = {
+    "postgres",
+    "valkey",
+    "mlflow",
+    "dagster-code",
+    "dagster-web",
+    "dagster-daemon",
+    "gateway",
+    "loop",
+}
+
+
+def test_a_start_ends_with_addresses_the_loop_and_the_first_decisions(installation):
+    said = installation.first_output
+    assert f"http://127.0.0.1:{installation.gateway_port}" in said
+    assert "loop: live" in said
+    for target in ("host", "demo-shop"):
+        assert any(
+            target in line and ("dry run" in line or "nothing to do" in line) for line in said.splitlines()
+        )
+
+
+def test_every_stage_is_told_with_its_time(installation):
+    stages = [
+        line.split("  ")[0] for line in installation.first_output.splitlines() if line.startswith("  ok")
+    ]
+    assert len(stages) >= 6
+
+
+def test_the_first_learning_made_a_champion_and_the_loop_uses_it(installation):
+    assert installation.health()["champion_version"] == "1"
+
+
+def test_status_shows_every_process_and_all_get_ready(installation):
+    def states():
+        said = json.loads(installation.run("status", "--json").stdout)
+        return {child["name"]: child["state"] for child in said["children"]}
+
+    installation.wait(lambda: states().keys() >= CHILDREN, "every child was started")
+    installation.wait(lambda: set(states().values()) == {"ready"}, "every child was ready")
+
+
+def test_a_second_up_says_so_and_changes_nothing(installation):
+    before = installation.look()
+    done = installation.run("up", "--detach")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Maximus runs already on this data folder.")
+    assert installation.look().supervisor == before.supervisor
+
+
+def test_no_server_listens_beyond_this_machine(installation):
+    import psutil
+
+    listening = {
+        connection.laddr.ip
+        for pid in installation.ours()
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_no_password_is_in_a_command_line_or_an_environment(installation):
+    passwords = [
+        line.rpartition(":")[2].encode()
+        for line in (installation.root / ".maximus" / "run" / "pgpass").read_text().splitlines()
+    ]
+    assert passwords
+    for pid in installation.ours():
+        for name in ("cmdline", "environ"):
+            try:
+                content = Path(f"/proc/{pid}/{name}").read_bytes()
+            except OSError:
+                continue
+            assert not any(password in content for password in passwords)
+
+
+def test_forecast_and_decisions_answer_for_both_targets(installation):
+    for target in ("host", "demo-shop"):
+        assert installation.run("forecast", target).returncode == 0
+        records = json.loads(installation.run("decisions", "--json", "--target", target).stdout)
+        assert {record["target"] for record in records} == {target}
+
+
+def test_a_target_nobody_watches_is_refused_by_name(installation):
+    done = installation.run("forecast", "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_refused_in_one_sentence(installation, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        done = installation.run("up", MAXIMUS_DATA_DIR=str(tmp_path), MAXIMUS_LOOP_PORT=port, seconds=30)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Port {port} is taken by ") or "Port" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_setting_is_refused(installation):
+    done = installation.run("up", MAXIMUS_GATEWAY_PROT="1", seconds=30)
+    assert done.returncode == 2
+    assert "MAXIMUS_GATEWAY_PORT" in done.stderr
