@@ -1,0 +1,70 @@
+"""`maximus learn`: hands the user's files to the learning side, in a process of its own.
+
+`serving` never imports what learns; it starts it. Output, progress and exit code are that process's own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from serving.cli import asking
+from serving.cli.exits import Exit, UnreachableError, explained
+from serving.supervisor import runfile
+from serving.supervisor.children import ENVIRONMENT_FILE
+
+
+def learn(
+    files: Sequence[Path],
+    *,
+    options: Mapping[str, str | None],
+    values: Sequence[str],
+    report: Path | None,
+    sensor: str | None,
+    is_ingested: bool,
+) -> None:
+    """Backtest on the files, then take them into the asset graph if asked to; see `maximus learn --help`.
+
+    Args:
+        files: Telemetry files.
+        options: Option to value of what both programs understand; None is left out.
+        values: Columns to learn.
+        report: Where to write the report as JSON.
+        sensor: What the values are; the asset graph keeps it.
+        is_ingested: Whether the asset graph takes them in.
+    """
+    with explained():
+        environment = _graph_environment() if is_ingested else dict(os.environ)
+        common = [part for name, value in options.items() if value is not None for part in (name, value)]
+        common += [part for column in values for part in ("--value", column)]
+        named = [part for file in files for part in ("--telemetry", str(file))]
+        reported = [] if report is None else ["--json", str(report)]
+        _run("maximus_assets.learning", [*named, *common, *reported], environment)
+        if is_ingested:
+            kept = [] if sensor is None else ["--sensor", sensor]
+            _run("maximus_assets.defs.ingest_files", [*map(str, files), *common, *kept], environment)
+
+
+def _run(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run it on our own terminal; anything but success is our own end too."""
+    code = subprocess.run(
+        [sys.executable, "-m", module, *arguments], env=dict(environment), check=False
+    ).returncode
+    if code != Exit.DONE:
+        raise typer.Exit(code if code > 0 else Exit.FAILED)
+
+
+def _graph_environment() -> dict[str, str]:
+    """The environment of the running asset graph: its database, its registry, its folders."""
+    settings = asking.settings()
+    if not (settings.run_dir.exists() and runfile.is_held(settings.run_dir)):
+        raise UnreachableError("--ingest needs the running product: start it with `make up`.")
+    try:
+        said = json.loads((settings.run_dir / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UnreachableError("--ingest needs the running product, and it is only just starting.") from error
+    return {**os.environ, **said}
