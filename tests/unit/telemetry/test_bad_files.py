@@ -410,7 +410,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("content", "options", "row", "column", "message"), ROWS)
-def test_it_is_refused_by_file_row_and_column_or_option(  # noqa: PLR0917 - one name for each part of a case
+def test_it_is_refused_by_file_row_and_column_or_option(
     tmp_path, content, options, row, column, message
 ):
     path = write(tmp_path, content)
