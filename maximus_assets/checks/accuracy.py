@@ -4,18 +4,14 @@ Only chosen methods are judged: what was tried and rejected blocks nothing. Each
 and names the series that failed.
 """
 
-import time
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from maximus_assets.contracts.prediction import FORECAST_PARAMS, INTERVAL_COVERAGE
+from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.models.forecasting.learn import WORST_MASE
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
-from maximus_assets.pyfuncs.state import SeriesState
 
 COVERAGE_TOLERANCE: Final = 0.05
 """How far the pooled coverage may lie below the nominal one beyond its own uncertainty."""
@@ -130,7 +126,7 @@ def prediction_is_fast(seconds: float) -> Verdict:
     """Whether predicting every series takes at most `PREDICTION_SECONDS`.
 
     Args:
-        seconds: As measured by `prediction_seconds`.
+        seconds: Of one call, as it was measured.
     """
     passed = 0.0 <= seconds <= PREDICTION_SECONDS
     reasons = () if passed else (f"predicting takes {seconds:.3f} s, more than {PREDICTION_SECONDS} s",)
@@ -140,29 +136,6 @@ def prediction_is_fast(seconds: float) -> Verdict:
         reasons=reasons,
         measured={"prediction_seconds": seconds, "limit_seconds": PREDICTION_SECONDS},
     )
-
-
-def prediction_seconds(states: Sequence[SeriesState], rounds: int = 3) -> float:
-    """How long one prediction of every series takes, from whole live windows; the median of several.
-
-    Args:
-        states: What is to be promoted.
-        rounds: How often to measure, >= 1.
-    """
-    horizon = FORECAST_PARAMS["horizon_steps"]
-    by_series = {(state.target, state.sensor): state for state in states}
-    windows = [
-        SeriesWindow(
-            state.target, state.sensor, 0, np.ones(max(8 * 86_400 // state.step_seconds, state.minimum_bins))
-        )
-        for state in states
-    ]
-    taken = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        predict(by_series, windows, min([horizon, *(state.horizon_steps for state in states)]))
-        taken.append(time.perf_counter() - began)
-    return float(np.median(taken))
 
 
 def _chosen(report: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from maximus_assets.contracts.base import Contract, Name
-from maximus_assets.contracts.sensors import CATALOGUE
+from maximus_assets.contracts.catalogue import CATALOGUE
 
 
 class ReplicaSizing(Contract):

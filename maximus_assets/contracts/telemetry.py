@@ -19,7 +19,7 @@ FRAME_COLUMNS: Final[dict[str, str]] = {
     OBSERVED_AT: "datetime[us, UTC]",
     VALUE: "float64",
 }
-"""Column -> type of a telemetry frame. Units are the sensor's (see `contracts.sensors`)."""
+"""Column -> type of a telemetry frame. Units are the sensor's (see `contracts.catalogue`)."""
 
 GRID_SECONDS: Final = 300
 """Width of a grid bin: five minutes."""

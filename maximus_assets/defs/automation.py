@@ -5,7 +5,6 @@ night missed (the machine was off) and for days whose telemetry grew afterwards.
 brought in, or what somebody imported, on to a new champion. None of them walks past a failed gate.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,6 +14,7 @@ from typing import Final
 import dagster as dg
 
 from maximus_assets.contracts.clock import Clock, SystemClock
+from maximus_assets.contracts.telemetry import SENSOR, TARGET
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.partitions import DAILY
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
@@ -140,18 +140,18 @@ def gaps(days: Sequence[date]) -> tuple[Gap, ...]:
 
 
 def days_to_read(
-    known: Sequence[date], stored: Sequence[date], seen: Mapping[str, int], arrived: Mapping[str, int]
+    known: Sequence[date], stored: Sequence[date], held: Mapping[date, int], arrived: Mapping[date, int]
 ) -> tuple[date, ...]:
-    """Which days must be read: those not stored, and those with more telemetry than when they were last looked at.
+    """Which days must be read: those not stored, and those of which more telemetry has arrived than is stored.
 
     Args:
         known: Every whole day of history.
         stored: Days with a frame.
-        seen: Day (ISO) -> observations counted when it was last looked at or read.
-        arrived: The same now, for the last few days.
+        held: Observations in the frames of the last few days.
+        arrived: Observations that have arrived for the same days.
     """
     absent = set(known) - set(stored)
-    grown = {date.fromisoformat(day) for day, count in arrived.items() if count > seen.get(day, 0)}
+    grown = {day for day, count in arrived.items() if count > held.get(day, 0)}
     return tuple(sorted(absent | (grown & set(known))))
 
 
@@ -166,44 +166,42 @@ def whole_days(now: datetime) -> tuple[date, ...]:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for days of telemetry that the night missed or that grew after they were read.",
 )
-def telemetry_arrived(
-    context: dg.SensorEvaluationContext, sources: TelemetrySources, frames: FramesResource
-) -> dg.SensorResult | dg.SkipReason:
-    """Compare what is stored with what has arrived; the cursor is the count of each of the last days."""
-    return look_for_telemetry(context, sources, frames, SystemClock())
+def telemetry_arrived(sources: TelemetrySources, frames: FramesResource) -> dg.SensorResult | dg.SkipReason:
+    """Compare what is stored with what has arrived."""
+    return look_for_telemetry(sources, frames, SystemClock())
 
 
 def look_for_telemetry(
-    context: dg.SensorEvaluationContext, sources: TelemetrySources, frames: FramesResource, clock: Clock
+    sources: TelemetrySources, frames: FramesResource, clock: Clock
 ) -> dg.SensorResult | dg.SkipReason:
     """What `telemetry_arrived` does at the clock's present.
 
-    A run key names the span, what has arrived for it, and the day of asking: a span whose run failed is asked for again
-    the next day, not on every tick.
+    It keeps no cursor: what was asked for is not what was read, and a count remembered when a run was asked for would
+    hide that the run failed. A run key names the span, what has arrived for it, and the day of asking, and Dagster
+    starts one run for a key: a span whose run failed is asked for again the next day, not on every tick.
     """
     now = clock.now()
     known = whole_days(now)
     recent = known[-LATE_DAYS:]
     with errors_told_to_dagster():
         counts = sources.arrivals([_span(day) for day in recent])
-    arrived = {day.isoformat(): count for day, count in zip(recent, counts, strict=True)}
-    seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+    arrived = dict(zip(recent, counts, strict=True))
     store = frames.store()
     stored = store.days("telemetry")
-    for day in recent:
-        if day in stored and day.isoformat() not in seen:
-            seen[day.isoformat()] = sources.count_live(store.read("telemetry", day.isoformat()))
-    due = gaps(days_to_read(known, stored, seen, arrived))
-    cursor = json.dumps(arrived)
+    held = {
+        day: sources.count_live(store.read("telemetry", day.isoformat(), columns=(TARGET, SENSOR)))
+        for day in recent
+        if day in stored
+    }
+    due = gaps(days_to_read(known, stored, held, arrived))
     if not due:
-        context.update_cursor(cursor)
         return dg.SkipReason(f"all {len(known)} days are stored and none grew")
-    return dg.SensorResult(run_requests=[_request(gap, arrived, now.date()) for gap in due], cursor=cursor)
+    return dg.SensorResult(run_requests=[_request(gap, arrived, now.date()) for gap in due])
 
 
-def _request(gap: Gap, arrived: Mapping[str, int], asked_on: date) -> dg.RunRequest:
+def _request(gap: Gap, arrived: Mapping[date, int], asked_on: date) -> dg.RunRequest:
     first, last = gap.first.isoformat(), gap.last.isoformat()
-    counted = sum(count for day, count in arrived.items() if first <= day <= last)
+    counted = sum(count for day, count in arrived.items() if gap.first <= day <= gap.last)
     return dg.RunRequest(
         run_key=f"{first}..{last}:{counted}:{asked_on.isoformat()}",
         tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},

@@ -28,6 +28,9 @@ HISTORY: Final = timedelta(days=HISTORY_DAYS)
 def recent_history(store: FramesStore) -> pl.DataFrame:
     """What is learnt from: telemetry of the last 28 days stored, and the last 28 days of each imported series.
 
+    A file is refused when its series is watched, but a target may come to be watched after the file. Then the watched
+    history counts alone: a mean of the two would be of neither.
+
     Args:
         store: The frames.
 
@@ -41,9 +44,9 @@ def recent_history(store: FramesStore) -> pl.DataFrame:
         frames.append(store.read_all("telemetry", [day.isoformat() for day in days if day >= first]))
     if imported := store.partitions("imported_telemetry"):
         last = pl.col(OBSERVED_AT).max().over(TARGET, SENSOR)
-        frames.append(
-            store.read_all("imported_telemetry", imported).filter(pl.col(OBSERVED_AT) > last - HISTORY)
-        )
+        files = store.read_all("imported_telemetry", imported).filter(pl.col(OBSERVED_AT) > last - HISTORY)
+        watched = frames[-1].select(TARGET, SENSOR).unique()
+        frames.append(files.join(watched, on=[TARGET, SENSOR], how="anti", maintain_order="left"))
     return pl.concat(frames, how="vertical")
 
 

@@ -107,10 +107,10 @@ def need(
     )
 
 
-def four_weeks(now: datetime, days: int) -> tuple[date, date]:
-    """The first and last whole day of the last `days` days."""
+def four_weeks(now: datetime, days: int, earliest: date) -> tuple[date, date]:
+    """The first and last whole day of the last `days` days, none before `earliest`, the first day of history."""
     last = now.astimezone(UTC).date() - timedelta(days=1)
-    return last - timedelta(days=days - 1), last
+    return max(last - timedelta(days=days - 1), earliest), last
 
 
 def materialize(instance: "dg.DagsterInstance", clock: Clock, report: Report) -> str:
@@ -130,7 +130,7 @@ def materialize(instance: "dg.DagsterInstance", clock: Clock, report: Report) ->
     import dagster as dg
 
     from maximus_assets.defs.automation import CHAIN, QUIET
-    from maximus_assets.defs.partitions import HISTORY_DAYS
+    from maximus_assets.defs.partitions import DAILY, HISTORY_DAYS
 
     began = time.perf_counter()
 
@@ -141,7 +141,7 @@ def materialize(instance: "dg.DagsterInstance", clock: Clock, report: Report) ->
         report(stage, time.perf_counter() - began, STAGES.get(stage, ""))
         began = time.perf_counter()
 
-    first, last = four_weeks(clock.now(), HISTORY_DAYS)
+    first, last = four_weeks(clock.now(), HISTORY_DAYS, DAILY.start.date())
     job = (
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
         .resolve_job_def("read_and_retrain")

@@ -12,10 +12,10 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
+from maximus_assets.contracts.catalogue import DEMAND_SENSORS
 from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.errors import Permanent
 from maximus_assets.contracts.naming import CANDIDATE, FORECASTER
-from maximus_assets.contracts.sensors import DEMAND_SENSORS
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.defs.automation import when_gates_pass
 from maximus_assets.defs.failures import errors_told_to_dagster

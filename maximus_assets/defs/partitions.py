@@ -54,9 +54,3 @@ DAILY: Final = dg.DailyPartitionsDefinition(start_date=_start(), timezone="UTC")
 
 IMPORTED: Final = dg.DynamicPartitionsDefinition(name="imported")
 """One partition for each file a user handed over, named after the target it tells of."""
-
-
-def days_of_window(window: dg.TimeWindow) -> tuple[date, ...]:
-    """The days a run covers, oldest first."""
-    count = (window.end - window.start).days
-    return tuple(window.start.date() + timedelta(days=index) for index in range(count))

@@ -19,6 +19,7 @@ from maximus_assets.defs.frames import FramesStore, data_folder
 from maximus_assets.defs.io_manager import FrameIOManager
 from maximus_assets.registry.tracking import Registry
 from maximus_assets.telemetry.arrivals import count_arrivals
+from maximus_assets.telemetry.frames import by_series
 from maximus_assets.telemetry.ingest import read_metrics, read_plant
 
 TARGETS_VARIABLE = "MAXIMUS_TARGETS"
@@ -90,11 +91,11 @@ class TelemetrySources(dg.ConfigurableResource["TelemetrySources"]):
         targets = self.targets()
         simulated = [target for target in targets if target.source == "simulated"]
         live = [target.name for target in targets if target.source != "simulated"]
-        frames: list[pl.DataFrame] = [read_plant(simulated, start, end)] if simulated else []
+        frames = [read_plant(simulated, start, end)]
         if live:
             stored = read_metrics(self.database_read_url, start, end)
             frames.append(stored.filter(pl.col("target").is_in(live)))
-        return pl.concat(frames, how="vertical").sort("target", "sensor", "observed_at")
+        return by_series(pl.concat(frames, how="vertical"))
 
     def arrivals(self, days: Sequence[tuple[datetime, datetime]]) -> list[int]:
         """How many observations of live demand are stored for each span of time."""

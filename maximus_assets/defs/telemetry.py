@@ -1,7 +1,8 @@
 """Telemetry, by day and by file: what the targets were seen doing, and whether it can be believed.
 
 Several days are read in one run, because starting a process for each takes far longer than reading it. What was read is
-judged in the step that reads it, on the very frame that is stored: a blocking check that fails stops everything after it.
+judged in the step that reads it, on the very frame that is to be stored. Where a blocking check fails nothing is stored:
+a check speaks of the last run alone, so a bad day left on disk would be learnt from the night after.
 """
 
 import warnings
@@ -14,7 +15,7 @@ import dagster as dg
 import polars as pl
 
 from maximus_assets.contracts.clock import Clock, SystemClock
-from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.errors import BadInputError, Permanent
 from maximus_assets.contracts.target import Target
 from maximus_assets.contracts.telemetry import COLLECT_SECONDS, FRAME_COLUMNS, SENSOR, TARGET, Series
 from maximus_assets.contracts.verdict import Verdict
@@ -117,8 +118,8 @@ with warnings.catch_warnings():
 @_by_day
 def telemetry(
     context: dg.AssetExecutionContext, sources: TelemetrySources, frames: FramesResource
-) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
-    """Read the days of this run in one go.
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[pl.DataFrame]]:
+    """Read the days of this run in one go; store them all, or none where a blocking check fails.
 
     A generator, because Dagster refuses the annotation of a returned value where checks are outputs beside it.
     """
@@ -126,14 +127,35 @@ def telemetry(
     with errors_told_to_dagster():
         frame = sources.read(window.start, window.end)
         verdicts = judge_quality(frame, sources.targets(), window, SystemClock())
+    yield from (check_result(v, "telemetry", blocking=v.name not in WARNS_ONLY) for v in verdicts)
+    with errors_told_to_dagster():
+        refuse_bad_telemetry(verdicts)
     yield dg.MaterializeResult(
         value=frame,
         data_version=dg.DataVersion(
             frame_version(frames.store(), "telemetry", frame, context.partition_keys)
         ),
         metadata={"days": len(context.partition_keys), "targets": frame[TARGET].n_unique()},
-        check_results=[check_result(v, "telemetry", blocking=v.name not in WARNS_ONLY) for v in verdicts],
     )
+
+
+def refuse_bad_telemetry(verdicts: Sequence[Verdict]) -> None:
+    """Stop what did not pass.
+
+    Args:
+        verdicts: What was found.
+
+    Raises:
+        QualityNotPassedError: A check that blocks failed; says which and why.
+    """
+    failed = [v for v in verdicts if not v.passed and v.name not in WARNS_ONLY]
+    if failed:
+        said = "; ".join(f"{v.name}: {', '.join(v.reasons)}" for v in failed)
+        raise QualityNotPassedError(f"telemetry is not stored, {said}")
+
+
+class QualityNotPassedError(Permanent):
+    """Telemetry failed a blocking check. Nothing of it was stored, so that no later run learns from it."""
 
 
 class ImportedFile(dg.Config):

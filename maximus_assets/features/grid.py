@@ -4,11 +4,16 @@ A bin is labelled by its start and bins are counted from the Unix epoch, so that
 share bins. What was not seen stays missing (null): filling it is a model's decision, not the grid's.
 """
 
+from typing import Final
+
 import numpy as np
 import polars as pl
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
+
+MAX_BINS: Final = 50_000_000
+"""Most bins of all series together: one stray instant a century away would otherwise fill the memory with absences."""
 
 _BIN = "bin"
 _SERIES = [TARGET, SENSOR]
@@ -28,7 +33,7 @@ def to_grid(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.DataFra
         seen one, null where it has no sample. A series without any value has no row.
 
     Raises:
-        BadInputError: `step_seconds` is not positive.
+        BadInputError: `step_seconds` is not positive, or the series together span more than `MAX_BINS` bins.
     """
     if step_seconds <= 0:
         raise BadInputError(
@@ -40,6 +45,7 @@ def to_grid(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.DataFra
         .with_columns((pl.col(OBSERVED_AT).dt.epoch("us") // step_us).alias(_BIN))
         .sort(*_SERIES, OBSERVED_AT, VALUE)
     )
+    _check_span(ordered)
     binned = _mean_by_bin(ordered).lazy()
     complete = (
         binned.group_by(_SERIES)
@@ -53,6 +59,21 @@ def to_grid(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.DataFra
         .sort(*_SERIES, OBSERVED_AT)
         .collect()
     )
+
+
+def _check_span(ordered: pl.DataFrame) -> None:
+    spans = ordered.group_by(_SERIES).agg(
+        bins=pl.col(_BIN).max() - pl.col(_BIN).min() + 1,
+        first=pl.col(OBSERVED_AT).min(),
+        last=pl.col(OBSERVED_AT).max(),
+    )
+    if int(spans["bins"].sum()) > MAX_BINS:
+        target, sensor, bins, first, last = spans.sort("bins", *_SERIES).row(-1)
+        raise BadInputError(
+            f"from {first.isoformat()} to {last.isoformat()} are {bins:,} bins, of all series more than {MAX_BINS:,}; "
+            "is an instant wrong?",
+            source=f"{target}/{sensor}",
+        )
 
 
 def _mean_by_bin(ordered: pl.DataFrame) -> pl.DataFrame:

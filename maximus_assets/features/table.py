@@ -51,7 +51,7 @@ def feature_table(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.D
         The grid's columns and `CALENDAR_COLUMNS`, each within [-1, 1].
 
     Raises:
-        BadInputError: `step_seconds` is not positive.
+        BadInputError: `step_seconds` is not positive, or the frame spans too many bins.
     """
     grid = to_grid(frame, step_seconds)
     seconds = pl.col(OBSERVED_AT).dt.epoch("s").cast(pl.Float64)

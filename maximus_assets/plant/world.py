@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from maximus_assets.contracts.base import floor_to_step
+from maximus_assets.contracts.catalogue import SERVICE_SENSORS
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.sensors import SERVICE_SENSORS
 from maximus_assets.contracts.target import ReplicaSizing, Target
 from maximus_assets.contracts.telemetry import COLLECT_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE, Sample
 from maximus_assets.plant.noise import Floats, Indices, drift, eased, normals, uniforms

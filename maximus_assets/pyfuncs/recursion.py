@@ -37,7 +37,9 @@ class Trace:
     innovations: Array
 
 
-def trace(residuals: Array, season_steps: int, ar: Array, ma: Array) -> Trace:
+def trace(
+    residuals: Array, season_steps: int, ar: Array, ma: Array, *, known_steps: int | None = None
+) -> Trace:
     """Run the recursion over the past.
 
     Args:
@@ -45,11 +47,15 @@ def trace(residuals: Array, season_steps: int, ar: Array, ma: Array) -> Trace:
         season_steps: m above; 0 without seasonal difference.
         ar: Coefficients from lag 1 on, shape (p, series); an ordinary difference already folded in.
         ma: Coefficients from lag 1 on, shape (q, series).
+        known_steps: How many rows, >= 1, were known before the first forecast is made; None for all. A backtest traces
+            on through what it forecasts, and a gap before must not be filled from there.
 
     Returns:
         The trace. A series without any value is filled with zeros.
     """
-    filled = _fill_first_season(residuals, season_steps)
+    filled = _fill_first_season(
+        residuals, season_steps, len(residuals) if known_steps is None else known_steps
+    )
     missing = np.isnan(filled)
     differenced = np.zeros_like(filled)
     innovations = np.zeros_like(filled)
@@ -135,12 +141,12 @@ def _trace_naive(filled: Array, missing: Array, season_steps: int) -> Trace:
     return Trace(filled, differenced, differenced.copy())
 
 
-def _fill_first_season(residuals: Array, season_steps: int) -> Array:
+def _fill_first_season(residuals: Array, season_steps: int, known_steps: int) -> Array:
     """A copy in which bins that no season precedes are not missing.
 
     The first bins of a window, up to a season after the first value seen, have nothing to be predicted from. They take
-    the value of the same phase a season later where that was seen, else the last value seen before them, else the
-    first one seen after them, else zero. They weigh on a forecast only where the window holds nothing better.
+    the value of the same phase a season later where that was seen within the known rows, else the last value seen
+    before them, else the first one seen after them in the known rows, else zero. They weigh on a forecast only where the window holds nothing better.
     """
     filled = residuals.copy()
     if not len(filled):
@@ -153,21 +159,22 @@ def _fill_first_season(residuals: Array, season_steps: int) -> Array:
         return filled
     head = np.arange(len(filled))[:, None] < (first + season_steps)[None, :]
     later = np.full_like(filled, np.nan)
-    later[:-season_steps] = filled[season_steps:]
+    later[: max(0, known_steps - season_steps)] = filled[season_steps:known_steps]
     take = head & ~seen
     filled[take] = later[take]
-    held = _hold(filled)
+    held = _hold(filled, known_steps)
     still = take & np.isnan(filled)
     filled[still] = held[still]
     return filled
 
 
-def _hold(values: Array) -> Array:
-    """The last value seen at or before each instant, else the first one after it, else zero."""
+def _hold(values: Array, known_steps: int) -> Array:
+    """The last value seen at or before each instant, else the first one after it in the known rows, else zero."""
     length = len(values)
     seen = ~np.isnan(values)
     rows = np.arange(length)[:, None]
     last = np.maximum.accumulate(np.where(seen, rows, -1), axis=0)
-    following = np.where(seen.any(axis=0), seen.argmax(axis=0), 0)
+    early = seen[:known_steps]
+    following = np.where(early.any(axis=0), early.argmax(axis=0), 0)
     index = np.where(last >= 0, last, following[None, :])
     return np.nan_to_num(np.take_along_axis(values, index, axis=0), nan=0.0)

@@ -42,9 +42,16 @@ def count_arrivals(
         ArrivalsNotReadableError: There is no such table, or it may not be read.
     """
     try:
-        with psycopg.connect(database_url, connect_timeout=5, autocommit=True) as connection:
+        # Automatic prepared statements break behind a pooler in transaction mode.
+        with psycopg.connect(
+            database_url, prepare_threshold=None, connect_timeout=5, autocommit=True
+        ) as connection:
             return [_count(connection, series, start, end) for start, end in spans]
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
+    except (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.InvalidSchemaName,
+        psycopg.errors.InsufficientPrivilege,
+    ) as error:
         raise ArrivalsNotReadableError(f"cannot count live metrics: {error}; run the migrations") from error
     except psycopg.OperationalError as error:
         raise Retryable(f"cannot count live metrics: {error}") from error

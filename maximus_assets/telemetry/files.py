@@ -23,8 +23,8 @@ from typing import Final
 
 import polars as pl
 
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.sensors import CATALOGUE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.telemetry.frames import is_name, validate
 from maximus_assets.telemetry.instants import Clock, count_rows

@@ -11,8 +11,8 @@ from typing import Final
 
 import polars as pl
 
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.sensors import CATALOGUE
 from maximus_assets.contracts.telemetry import FRAME_COLUMNS, OBSERVED_AT, SENSOR, TARGET, VALUE, Sample
 
 _TYPES: Final[dict[str, pl.DataType]] = {
@@ -43,6 +43,20 @@ def from_samples(samples: Iterable[Sample]) -> pl.DataFrame:
 def is_name(text: str) -> bool:
     """Whether `text` may name a target."""
     return _NAME.fullmatch(text) is not None
+
+
+def by_series(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows by target, sensor and instant; rows of one series and instant keep their order.
+
+    Series by series, because comparing names by the million costs eight times as much.
+
+    Args:
+        frame: A telemetry frame.
+    """
+    parts = frame.partition_by(TARGET, SENSOR, as_dict=True)
+    return pl.concat(
+        [frame.clear(), *(parts[key].sort(OBSERVED_AT, maintain_order=True) for key in sorted(parts))]
+    )
 
 
 def validate(frame: pl.DataFrame, source: str) -> pl.DataFrame:
@@ -106,6 +120,7 @@ __all__ = [
     "SENSOR",
     "TARGET",
     "VALUE",
+    "by_series",
     "empty",
     "from_samples",
     "is_name",

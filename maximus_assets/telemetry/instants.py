@@ -55,6 +55,8 @@ class Clock:
         """
         if cells.null_count():
             self._refuse(cells.is_null(), "the clock cell is empty")
+        if isinstance(cells.dtype, pl.Datetime | pl.Date):
+            self._refuse_origin(cells)
         if cells.dtype == pl.String:
             cells = cells.str.strip_chars()
             is_number = cells.head(1).cast(pl.Float64, strict=False).null_count() == 0
@@ -102,13 +104,7 @@ class Clock:
         # Taking a timestamp apart costs many times its size, so a long column is taken apart piece by piece.
         pieces = [self._split(cells, first) for first in range(0, cells.len(), _PIECE_ROWS)]
         local, offset = (pl.concat(part) for part in zip(*pieces, strict=True))
-        if self._options.origin is not None:
-            raise BadInputError(
-                f"column {self._column} shows dates ({cells[0]}), which need no origin; leave it out, or give "
-                f"{TIME_COLUMN} {NO_CLOCK} to count rows instead",
-                source=self._source,
-                column=ORIGIN,
-            )
+        self._refuse_origin(cells)
         if offset.null_count() == offset.len():
             return self._local(local)
         if offset.null_count():
@@ -119,6 +115,15 @@ class Clock:
         )
         self._check_zone(local, instants)
         return instants
+
+    def _refuse_origin(self, cells: pl.Series) -> None:
+        if self._options.origin is not None:
+            raise BadInputError(
+                f"column {self._column} shows dates ({cells[0]}), which need no origin; leave it out, or give "
+                f"{TIME_COLUMN} {NO_CLOCK} to count rows instead",
+                source=self._source,
+                column=ORIGIN,
+            )
 
     def _split(self, cells: pl.Series, first: int) -> tuple[pl.Series, pl.Series]:
         """Wall-clock times of a piece of the column, and their offsets in seconds, null where there is no zone."""

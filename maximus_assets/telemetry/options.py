@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.sensors import CATALOGUE
 
 TIME_COLUMN: Final = "--time-column"
 TIMEZONE: Final = "--timezone"

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from maximus_assets.contracts.sensors import CATALOGUE
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE, Series
 from maximus_assets.contracts.verdict import Verdict
 

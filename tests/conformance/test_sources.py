@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from maximus_assets.contracts.sensors import CATALOGUE
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.target import ReplicaSizing, Target
 from maximus_assets.contracts.telemetry import Sample, Series
 from serving.monitor.host import HostSource

@@ -16,7 +16,8 @@ from maximus_assets.defs.frames import FramesStore
 from maximus_assets.defs.resources import TelemetrySources
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-YESTERDAY = SystemClock().now().date() - timedelta(days=1)
+MIDNIGHT = SystemClock().now().replace(hour=0, minute=0, second=0, microsecond=0)
+YESTERDAY = MIDNIGHT.date() - timedelta(days=1)
 
 
 def span(days: int, last: date = YESTERDAY) -> dict[str, str]:
@@ -85,6 +86,28 @@ def test_gaps_warn_and_duplicates_block(house, monkeypatch: pytest.MonkeyPatch) 
     assert not house.store.path("feature_table").exists()
 
 
+def test_a_day_that_fails_a_gate_is_not_stored_and_does_not_replace_the_one_that_passed(
+    house, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.run("telemetry", **span(1))
+    good, before = house.store.read("telemetry", YESTERDAY.isoformat()), versions(house)
+    read = TelemetrySources.read
+    monkeypatch.setattr(
+        TelemetrySources,
+        "read",
+        lambda self, start, end: read(self, start, end).with_columns(value=pl.lit(-1.0)),
+    )
+
+    result = house.run("telemetry", **span(2))
+
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "telemetry is not stored, telemetry_is_plausible" in str(failure.step_failure_data)
+    assert house.store.days("telemetry") == (YESTERDAY,)
+    assert house.store.read("telemetry", YESTERDAY.isoformat()).equals(good)
+    assert versions(house) == before
+
+
 def test_a_gap_alone_stops_nothing(house, monkeypatch: pytest.MonkeyPatch) -> None:
     read = TelemetrySources.read
     monkeypatch.setattr(
@@ -117,6 +140,17 @@ def test_only_the_last_four_weeks_are_learnt_from_each_by_its_own_clock(tmp_path
     assert first["shop"] == datetime(2026, 3, 4, 12, tzinfo=UTC)
     assert first["file"] == datetime(2019, 2, 2, tzinfo=UTC)
     assert history.group_by("target").len().sort("target")["len"].to_list() == [28, 28]
+
+    store.write(
+        "imported_telemetry", "shop.csv", pl.concat(old).with_columns(target=pl.lit("shop")), version="v"
+    )
+    assert recent_history(store).equals(history), "a series that came to be watched was mixed with a file's"
+
+
+def test_a_house_that_watches_nothing_reads_days_without_rows(house, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAXIMUS_TARGETS", "[]")
+
+    assert TelemetrySources(database_read_url="").read(MIDNIGHT - timedelta(days=1), MIDNIGHT).is_empty()
 
 
 def test_a_file_of_the_users_own_is_ingested_and_learnt_from(house, tmp_path: Path, capsys) -> None:

@@ -38,21 +38,17 @@ def history(monkeypatch: pytest.MonkeyPatch, clock) -> tuple[date, ...]:
     return DAYS
 
 
-def look(house, clock, counts: list[int], cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
-    context = dg.build_sensor_context(instance=house.instance, cursor=cursor)
+def look(house, clock, counts: list[int]) -> dg.SensorResult:
     found = look_for_telemetry(
-        context,
         Arrivals(database_read_url="", counts=counts),
         FramesResource(folder=str(house.store.folder)),
         clock,
     )
-    if isinstance(found, dg.SkipReason):
-        return dg.SensorResult(skip_reason=found, cursor=context.cursor)
-    return found
+    return dg.SensorResult(skip_reason=found) if isinstance(found, dg.SkipReason) else found
 
 
 def store(house, days, rows: int = 5) -> None:
-    frame = pl.DataFrame({"target": ["host"] * rows})
+    frame = pl.DataFrame({"target": ["host"] * rows, "sensor": ["cpu_used_cores"] * rows})
     for day in days:
         house.store.write("telemetry", day.isoformat(), frame, version="v")
 
@@ -110,15 +106,41 @@ def test_nothing_is_asked_for_when_every_day_is_there_and_none_grew(house, histo
     assert look(house, clock, [5, 5, 5]).run_requests in (None, [])
 
 
-def test_a_day_whose_telemetry_grew_is_asked_for_once(house, history, clock) -> None:
+def test_a_day_whose_telemetry_grew_is_asked_for_under_one_key_until_it_is_read(
+    house, history, clock
+) -> None:
     store(house, DAYS)
-    first = look(house, clock, [5, 5, 5])
 
-    grown = look(house, clock, [5, 9, 5], first.cursor)
-    after = look(house, clock, [5, 9, 5], grown.cursor)
+    grown, again = look(house, clock, [5, 9, 5]), look(house, clock, [5, 9, 5])
+    store(house, [DAYS[8]], rows=9)
+    after = look(house, clock, [5, 9, 5])
 
     assert ranges(grown) == [("2026-03-09", "2026-03-09")]
+    assert [request.run_key for request in again.run_requests] == [
+        request.run_key for request in grown.run_requests
+    ]
     assert ranges(after) == []
+
+
+def test_a_day_that_grew_and_could_not_be_read_is_asked_for_again_the_next_day(house, history, clock) -> None:
+    store(house, DAYS)
+    today = look(house, clock, [5, 5, 9])
+
+    store(house, [date(2026, 3, 11)])
+    clock.advance(86_400)
+    tomorrow = look(house, clock, [5, 9, 5])
+
+    assert ranges(today) == ranges(tomorrow) == [("2026-03-10", "2026-03-10")]
+    assert today.run_requests[0].run_key != tomorrow.run_requests[0].run_key
+
+
+def test_the_sensor_itself_asks_with_the_resources_of_the_graph(house) -> None:
+    sensor = house.definitions.resolve_sensor_def("telemetry_arrived")
+    resources = {"sources": TelemetrySources(database_read_url=""), "frames": FramesResource()}
+    with dg.build_sensor_context(instance=house.instance, resources=resources) as context:
+        found = sensor.evaluate_tick(context)
+
+    assert len(found.run_requests) == 1
 
 
 def test_what_arrived_after_the_night_and_before_the_first_look_is_not_missed(house, history, clock) -> None:
@@ -173,7 +195,7 @@ def test_days_become_the_fewest_spans(days, expected) -> None:
 
 
 def test_growth_of_a_day_before_history_is_no_reason_to_read_it() -> None:
-    assert days_to_read(DAYS, DAYS, {}, {"2020-01-01": 7}) == ()
+    assert days_to_read(DAYS, DAYS, {}, {date(2020, 1, 1): 7}) == ()
 
 
 def learn_well(learnt_shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maximus_assets.contracts.sensors import SERVICE_SENSORS
+from maximus_assets.contracts.catalogue import SERVICE_SENSORS
 from maximus_assets.plant.noise import drift, normals, uniforms
 from maximus_assets.plant.scenarios import incidents_of_week
 from maximus_assets.plant.world import Plant

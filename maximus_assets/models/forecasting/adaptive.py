@@ -7,8 +7,7 @@ equation 2) move the miss rate that is asked for against the misses that happene
     miss <- miss + rate * (nominal miss - share missed),
 
 once for every outcome, which holds the long-run coverage whatever the distribution does. Deviations: one miss rate for
-each bucket of steps ahead; outcomes are learnt from at the start of each day, because that is when a new state is
-learnt in service; and the miss rate stays within bounds, so that a streak cannot make an interval meaningless.
+each bucket of steps ahead; outcomes are learnt from where a new state is learnt, in service at the start of each day; and the miss rate stays within bounds, so that a streak cannot make an interval meaningless.
 """
 
 from collections.abc import Sequence
@@ -46,14 +45,14 @@ class Calibrated:
     next_upper: Array
 
 
-def calibrate(rolled: Rolled, day_starts: Sequence[int], step_seconds: int, floor: float) -> Calibrated:
-    """Walk through the days, each with intervals from the outcomes known when it began.
+def calibrate(rolled: Rolled, starts: Sequence[int], step_seconds: int, floor: float) -> Calibrated:
+    """Walk through the days (or longer stretches), each with intervals from the outcomes known when it began.
 
-    The first day has no outcomes before it; its intervals have no width and nothing is learnt from its misses.
+    The first has no outcomes before it; its intervals have no width and nothing is learnt from its misses.
 
     Args:
         rolled: Out-of-sample forecasts and what came.
-        day_starts: Bins at which intervals are calibrated anew, ascending; the first is the first origin.
+        starts: Bins at which intervals are calibrated anew, ascending; the first is the first origin.
         step_seconds: Width of a bin.
         floor: No lower bound lies below it.
     """
@@ -66,9 +65,7 @@ def calibrate(rolled: Rolled, day_starts: Sequence[int], step_seconds: int, floo
 
     def offsets_at(begin: float) -> tuple[Array, Array]:
         is_known = (target < begin) & np.isfinite(rolled.actuals)
-        is_new = (
-            is_known & ~is_learnt_from & (rolled.origins >= day_starts[min(1, len(day_starts) - 1)])[:, None]
-        )
+        is_new = is_known & ~is_learnt_from & (rolled.origins >= starts[min(1, len(starts) - 1)])[:, None]
         low = np.maximum(rolled.forecasts + lower, floor)
         missed = (rolled.actuals < low) | (rolled.actuals > rolled.forecasts + upper)
         for index, (first, last) in enumerate(ranges):
@@ -80,7 +77,7 @@ def calibrate(rolled: Rolled, day_starts: Sequence[int], step_seconds: int, floo
         is_learnt_from[is_new] = True
         return offsets(np.where(is_known, rolled.errors, np.nan), step_seconds, 1.0 - miss)
 
-    for begin, end in zip(day_starts, [*day_starts[1:], np.inf], strict=True):
+    for begin, end in zip(starts, [*starts[1:], np.inf], strict=True):
         rows = (rolled.origins >= begin) & (rolled.origins < end)
         lower[rows], upper[rows] = offsets_at(begin)
     next_lower, next_upper = offsets_at(np.inf)

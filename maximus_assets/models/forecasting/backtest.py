@@ -1,13 +1,17 @@
 """The backtest: fit, calibrate and judge a method on three parts of a history, split by time.
 
 As in service, a method is fitted once and refitted every day on all that precedes the day, and its intervals are
-calibrated every day on all out-of-sample errors known by then. Nothing of the judging part reaches what is judged
+calibrated every day on all out-of-sample errors known by then. Deviation: of years of history that would cost the square
+of their length, so a part is refitted at most `MAX_REFITS` times, evenly spaced; what is judged is then a state up to some
+days older than in service. Nothing of the judging part reaches what is judged
 before it happened. What is judged are means of the hour that ends 1, 6 and 24 hours ahead, from an origin every hour;
 coverage is that of the bins of the same hours.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +20,9 @@ from maximus_assets.models.forecasting.adaptive import calibrate
 from maximus_assets.models.forecasting.base import Array, Forecaster, Parts, day_steps, split
 from maximus_assets.models.forecasting.rolling import Block, Rolled, horizons, hour_bins, hourly, roll
 from maximus_assets.pyfuncs.state import SeriesState
+
+MAX_REFITS: Final = 366
+"""Most refits in the calibration part, and in the judging part: daily for a year, every few days beyond it."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +89,19 @@ def backtest(forecaster: Forecaster, history: History) -> Backtest:
     parts = split(values, step)
     fitted = replace(forecaster.fit(values[: parts.judging_start], start, step), floor=history.floor)
 
-    day = day_steps(step)
-    calibration_days = range(parts.calibration_start, parts.judging_start, day)
-    judging_days = range(parts.judging_start, parts.length, day)
+    calibration_refits = refits(parts.calibration_start, parts.judging_start, step)
+    judging_refits = refits(parts.judging_start, parts.length, step)
 
-    def walk(days: range) -> Rolled:
+    def walk(at: range) -> Rolled:
         blocks = [
-            Block(forecaster.refit(fitted, values[:at], start, step), at, min(at + day, days.stop))
-            for at in days
+            Block(forecaster.refit(fitted, values[:begin], start, step), begin, min(begin + at.step, at.stop))
+            for begin in at
         ]
-        return roll(blocks, values[: days.stop], start, step)
+        return roll(blocks, values[: at.stop], start, step)
 
-    calibration, judging = walk(calibration_days), walk(judging_days)
+    calibration, judging = walk(calibration_refits), walk(judging_refits)
     intervals = calibrate(
-        _joined(calibration, judging), [*calibration_days, *judging_days], step, history.floor
+        _joined(calibration, judging), [*calibration_refits, *judging_refits], step, history.floor
     )
     final = forecaster.refit(fitted, values, start, step)
     return Backtest(
@@ -106,6 +112,19 @@ def backtest(forecaster: Forecaster, history: History) -> Backtest:
         upper=judging.forecasts + intervals.upper[len(calibration.origins) :],
         parts=parts,
     )
+
+
+def refits(begin: int, end: int, step_seconds: int) -> range:
+    """The bins at which a part is refitted: whole days apart, at most `MAX_REFITS` of them, the first at its beginning.
+
+    Args:
+        begin: First bin of the part.
+        end: One past its last.
+        step_seconds: Width of a bin.
+    """
+    day = day_steps(step_seconds)
+    days = math.ceil((end - begin) / day)
+    return range(begin, end, day * max(1, math.ceil(days / MAX_REFITS)))
 
 
 @dataclass(frozen=True)

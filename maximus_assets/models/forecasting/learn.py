@@ -2,7 +2,8 @@
 
 The choice rests on the calibration part and is judged on the part after it, so that the report is evidence and not the
 criterion. The evidence may veto, never choose: a method that turned out worse than the baseline is not put in charge of
-a series, and the report says so, with the figures that it would have had. A series that cannot be learnt from is skipped with its reason; it never stops the others.
+a series, and the report says so, with the figures that it would have had. A series that cannot be learnt from is skipped
+with its reason; it never stops the others.
 """
 
 import time
@@ -12,8 +13,9 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
-from maximus_assets.contracts.sensors import CATALOGUE
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.grid import to_grid
@@ -92,6 +94,12 @@ def learn(
     if step_seconds < GRID_SECONDS or DAY_SECONDS % step_seconds:
         msg = f"step_seconds must divide a day and be at least {GRID_SECONDS}, not {step_seconds}"
         raise ValueError(msg)
+    # On vectors this short, threads of the linear algebra wait for one another: ten times the time on a busy machine.
+    with threadpool_limits(limits=1):
+        return _learn(grid, step_seconds, progress or (lambda _: None))
+
+
+def _learn(grid: pl.DataFrame, step_seconds: int, progress: Callable[[str], None]) -> LearntForecaster:
     began = time.perf_counter()
     states: list[SeriesState] = []
     rows: list[dict[str, object]] = []
@@ -102,12 +110,14 @@ def learn(
         skipped[f"{target}/{sensor}"] = "every value is missing"
     for key, series in whole.group_by(TARGET, SENSOR, maintain_order=True):
         target, sensor = str(key[0]), str(key[1])
-        if progress is not None:
-            progress(f"{target}/{sensor}")
+        progress(f"{target}/{sensor}")
         try:
             state, found = learn_series(_history(series, sensor, step_seconds))
         except ShortHistoryError as error:
             skipped[f"{target}/{sensor}"] = str(error)
+            continue
+        except np.linalg.LinAlgError as error:
+            skipped[f"{target}/{sensor}"] = f"its coefficients cannot be solved for: {error}"
             continue
         states.append(replace(state, target=target, sensor=sensor))
         rows.extend({"target": target, "sensor": sensor, **row} for row in found)

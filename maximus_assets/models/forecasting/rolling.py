@@ -84,7 +84,7 @@ def roll(blocks: Sequence[Block], values: Array, start_epoch_seconds: int, step_
         times = start_epoch_seconds + step_seconds * np.arange(first, first + length, dtype=np.int64)
         window[:, column] -= regress([block.state], times)[:, 0]
     ar, ma = stack(states, "ar"), stack(states, "ma")
-    known = trace(window, season, ar, ma)
+    known = trace(window, season, ar, ma, known_steps=memory)
 
     every = hour_bins(step_seconds)
     origins = [np.arange(block.begin, block.end, every, dtype=np.int64) for block in blocks]

@@ -1,4 +1,3 @@
-import numpy as np
 import polars as pl
 import pytest
 
@@ -6,10 +5,8 @@ from maximus_assets.checks.accuracy import (
     forecaster_beats_seasonal_naive,
     interval_coverage_holds,
     prediction_is_fast,
-    prediction_seconds,
 )
 from maximus_assets.models.forecasting.learn import REPORT_SCHEMA
-from maximus_assets.pyfuncs.state import SeriesState
 
 
 def row(target: str = "a", **changes: object) -> dict[str, object]:
@@ -133,23 +130,3 @@ def test_prediction_has_half_a_second(seconds: float, passed: bool):
     verdict = prediction_is_fast(seconds)
     assert verdict.passed is passed
     assert verdict.measured["prediction_seconds"] == seconds
-
-
-def test_the_time_of_a_prediction_is_measured_over_whole_live_windows():
-    state = SeriesState(
-        target="a",
-        sensor="demand_count",
-        method="sarima",
-        step_seconds=3600,
-        minimum_bins=192,
-        season_steps=168,
-        day_harmonics=0,
-        week_harmonics=0,
-        regression=np.empty(0),
-        ar=np.array([0.9, -0.1]),
-        ma=np.array([0.3]),
-        floor=0.0,
-        lower=-np.ones(6),
-        upper=np.ones(6),
-    )
-    assert 0.0 < prediction_seconds([state]) < 60.0

@@ -1,7 +1,10 @@
 """What the commands say and how they end, against a small gateway on this machine and against none."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from serving.cli import app, asking
+from serving.cli import app, asking, running
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -168,7 +171,69 @@ def test_what_the_gateway_refuses_is_wrong_input(gateway):
     gateway.answers["/api/v1/autonomic/forecasts"] = (404, "application/problem+json", problem)
     done = run("forecast", "nowhere")
     assert done.exit_code == 2
-    assert "nowhere is not watched; try host." in done.stderr
+    assert done.stderr == "No such target: nowhere is not watched; try host.\n"
+
+
+def test_a_name_that_no_target_can_have_is_refused_without_patterns(gateway):
+    errors = [{"where": "query.target", "message": "String should match pattern '^[a-z]$'"}]
+    problem = {"title": "The request cannot be understood", "detail": "", "errors": errors}
+    gateway.answers["/api/v1/autonomic/forecasts"] = (422, "application/problem+json", problem)
+    done = run("forecast", "../x")
+    assert done.exit_code == 2
+    assert "^[a-z]" not in done.stderr
+    assert done.stderr.startswith("A target's name has")
+
+
+def test_decisions_about_a_target_nobody_watches_are_refused_by_name(gateway):
+    none = {"decisions": [], "next_cursor": None}
+    gateway.answers["/api/v1/governance/decisions"] = (200, "application/json", none)
+    done = run("decisions", "--target", "nowhere", "--json")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "watched are demo-shop, host" in done.stderr
+    assert run("decisions", "--target", "host").stdout == "Nothing yet about host.\n"
+
+
+def test_a_data_folder_of_another_user_is_one_sentence(tmp_path):
+    """Asked as another user when we are root, for root may look everywhere."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    (tmp_path / "run").chmod(0 if os.geteuid() else 0o700)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    script = (
+        "import os, sys\nfrom serving.cli import app, running\nsys.argv = ['maximus', sys.argv[1]]\n"
+        "if os.geteuid() == 0: os.setuid(65534)\napp()"
+    )
+    for command in ("status", "down", "up"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, command],
+            env={"MAXIMUS_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "belongs to another user (Permission denied)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--sensor", "demand_count"), "only --ingest keeps it"),
+        (("--sensor", "demand_cuont", "--ingest"), "did you mean demand_count"),
+    ],
+)
+def test_a_sensor_nobody_would_use_is_refused_before_anything_is_learnt(nowhere, arguments, words):
+    done = run("learn", "--telemetry", "any.csv", *arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+
+
+def test_a_start_without_a_forecaster_says_so_and_why():
+    said = running._without_forecaster({"First learning": "a gate did not pass: coverage 0.61."})
+    assert said.startswith("There is no forecaster in use: a gate did not pass: coverage 0.61. Until")
+    assert "could not load" in running._without_forecaster({})
 
 
 def test_a_gateway_without_its_database_is_a_failure_not_wrong_input(gateway):

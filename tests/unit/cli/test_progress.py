@@ -29,3 +29,13 @@ def test_on_a_terminal_every_stage_has_one_line_with_what_it_is_at():
     last = console.file.getvalue().rpartition("\x1b[2K")[2]
     assert last.count("PostgreSQL") == 1
     assert "making its tables" in last
+
+
+def test_on_a_narrow_terminal_names_and_times_stay_whole():
+    console = Console(file=io.StringIO(), width=50, force_terminal=True, color_system=None)
+    with Progress(console) as progress:
+        progress(Event("started", "First decisions"))
+        progress(Event("finished", "First decisions", "a text that is longer than the room there is", 12.3))
+    last = console.file.getvalue().rpartition("\x1b[2K")[2]
+    assert "First decisions" in last
+    assert "12.3 s" in last

@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maximus_assets.contracts.sensors import (
-    CATALOGUE,
-    DEMAND_SENSORS,
-    HOST_SENSORS,
-    SERVICE_SENSORS,
-    Category,
-    Sensor,
-    Thresholds,
-)
+from maximus_assets.contracts.catalogue import CATALOGUE, DEMAND_SENSORS, HOST_SENSORS, SERVICE_SENSORS
+from maximus_assets.contracts.sensors import Category, Sensor, Thresholds
 
 UNIT_ENDINGS = {
     "ratio": "_ratio",

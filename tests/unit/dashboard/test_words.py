@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.dashboard.words import number, quantity, span
+from serving.dashboard.words import number, quantity, sentence, span
 
 THIN, SPACE = "\u202f", "\u00a0"
 
@@ -58,3 +58,11 @@ def test_a_number_reads_back_as_itself_to_three_digits(value):
 
 def test_what_is_no_number_is_called_unknown():
     assert number(float("nan")) == number(float("inf")) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("no change; it fits", "No change; it fits."), ("It fits.", "It fits."), ("", ""), (" \n", "")],
+)
+def test_a_reason_reads_as_a_sentence(reason, said):
+    assert sentence(reason) == said

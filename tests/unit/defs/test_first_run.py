@@ -87,8 +87,12 @@ def test_lost_frames_are_read_and_learnt_from_again() -> None:
 def test_four_weeks_end_with_yesterday_in_utc() -> None:
     east = datetime.fromisoformat("2026-03-29T01:00:00+02:00")  # still the 28th in UTC
 
-    assert four_weeks(NOW, 28) == (date(2026, 3, 1), date(2026, 3, 28))
-    assert four_weeks(east, 28) == (date(2026, 2, 28), date(2026, 3, 27))
+    assert four_weeks(NOW, 28, date(2026, 1, 1)) == (date(2026, 3, 1), date(2026, 3, 28))
+    assert four_weeks(east, 28, date(2026, 1, 1)) == (date(2026, 2, 28), date(2026, 3, 27))
+
+
+def test_the_first_run_asks_for_no_day_before_history_begins() -> None:
+    assert four_weeks(NOW, 28, date(2026, 3, 20)) == (date(2026, 3, 20), date(2026, 3, 28))
 
 
 def test_without_the_address_of_the_registry_it_says_which_variable_is_missing(

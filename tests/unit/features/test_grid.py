@@ -65,3 +65,9 @@ def test_columns_are_those_of_a_telemetry_frame_even_without_rows():
 def test_a_step_that_is_no_width_is_refused():
     with pytest.raises(BadInputError, match="positive"):
         to_grid(frame(("a", 0, 1.0)), 0)
+
+
+def test_an_instant_a_century_away_is_refused_before_its_bins_fill_the_memory():
+    stray = frame(*((name, seconds, 1.0) for name in "abcdefgh" for seconds in (0.0, 80 * 365 * 86_400.0)))
+    with pytest.raises(BadInputError, match=r"/demand_count: from 2026-03-02T12:00:00.* bins"):
+        to_grid(stray)

@@ -157,3 +157,11 @@ async def test_a_stream_nobody_reads_any_more_is_left_at_once():
     client.gone.set()
     await asyncio.wait_for(task, 5)
     assert left == [None]
+
+
+def test_a_separator_inside_a_string_does_not_cut_the_json_in_two():
+    data = '{"reason":"one\u2028two\x85three"}'
+    assert Event("decision", data, id="1").encode() == f"id: 1\nevent: decision\ndata: {data}\n\n".encode()
+    assert (
+        Event("resync", "a\r\nb\nc\rd").encode() == b"event: resync\ndata: a\ndata: b\ndata: c\ndata: d\n\n"
+    )

@@ -14,6 +14,7 @@ from serving.loop.cycle import Cycle
 from serving.loop.lease import LeaseTiming
 from serving.loop.recorder import Recorder
 from serving.loop.runner import Runner
+from serving.loop.warmup import Remembered
 from serving.monitor.source import Collected
 from serving.predictors.inference import Forecasts
 
@@ -203,6 +204,7 @@ class House:
         self.exits = []
         self.warm_ups = 0
         self.remembered = ()
+        self.knows_the_past = True
         self.start()
 
     def start(self, epoch=1):
@@ -232,7 +234,7 @@ class House:
         await self.points()
         self.warm_ups += 1
         progressed()
-        return self.remembered
+        return Remembered(self.remembered, self.knows_the_past)
 
     async def turn(self, count=1):
         """Turns, one period apart."""

@@ -159,6 +159,101 @@ async def test_what_a_source_remembers_is_recorded_by_a_leader_once_it_can_be(ho
     assert house.runner._remembered == ()
 
 
+async def test_a_large_past_is_recorded_over_many_turns(house, monkeypatch):
+    monkeypatch.setattr("serving.loop.runner._REMEMBERED_AT_ONCE", 3)
+    past = house.clock.now() - timedelta(hours=1)
+    house.remembered = tuple(
+        Sample("busy", "request_rate_per_second", past + timedelta(seconds=15 * n), 300.0) for n in range(8)
+    )
+    recorded = []
+    for _ in range(3):
+        await house.turn(1)
+        recorded.append(len({sample[:3] for sample in house.remembered} & house.store.samples))
+    assert recorded == [3, 6, 8]
+
+
+async def test_a_past_that_could_not_be_asked_for_is_asked_for_again_by_a_leader(house):
+    house.knows_the_past = False
+    house.lease.leads = False
+    await house.turn(3)
+    assert house.warm_ups == 1
+    house.lease.leads = True
+    await house.turn(2)
+    assert house.warm_ups == 3
+    house.knows_the_past = True
+    await house.turn(3)
+    assert house.warm_ups == 4
+
+
+async def test_what_was_seen_is_kept_though_deciding_failed(house, monkeypatch):
+    await house.turn(2)
+
+    async def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(house.cycle, "decide", fail)
+    await house.turn(2)
+    assert len({at for target, _, at in house.store.samples if target == "calm"}) == 4
+
+
+async def test_a_loop_whose_turns_fail_does_not_claim_to_lead(house):
+    await house.turn(2)
+    house.collector.error = ZeroDivisionError("password=hunter2")
+    await house.turn(2)
+    beat = house.store.beats[-1]
+    assert (beat.state, beat.detail["failures_in_a_row"], beat.detail["failure"]) == (
+        "suspended",
+        2,
+        "ZeroDivisionError",
+    )
+    house.collector.error = None
+    await house.turn(1)
+    beat = house.store.beats[-1]
+    assert (beat.state, beat.detail["failures_in_a_row"], beat.detail["failure"]) == ("leading", 0, "")
+
+
+async def test_a_decision_that_is_recorded_counts_though_something_failed_after_it(house):
+    await house.turn(2)
+    house.runner._recorder._forecasts.append(("poison",))
+
+    async def refuse(_):
+        raise ValueError("not a forecast")
+
+    house.store.record_forecasts = refuse
+    await house.turn(1)
+    assert house.runner.progress.state == "leading"
+    assert await house.turn(1) == [15], (
+        "what is refused for what it is does not stand before all that follows"
+    )
+
+
+async def test_no_record_goes_on_for_longer_than_a_day(house):
+    await house.turn(2)
+    house.clock.advance(24 * 3600)
+    await house.turn(2)
+    calm = [record for record in house.store.decisions.values() if record.target == "calm"]
+    assert [record.count for record in calm] == [1, 2]
+
+
+async def test_a_short_period_does_not_make_the_watchdog_hasty(house):
+    """A server that hangs costs a turn some ten seconds; it must not cost the process."""
+    quick = type(house.runner)(
+        name="quick",
+        cycle=house.cycle,
+        recorder=house.runner._recorder,
+        lease=house.lease,
+        champion=house.champion,
+        clock=house.clock,
+        period_seconds=1,
+        warm_up=house._warm_up,
+        exit_process=house.exits.append,
+    )
+    house.clock.advance(29)
+    assert quick.is_alive()
+    house.clock.advance(2)
+    assert not quick.is_alive()
+
+
 async def test_a_clock_that_was_set_empties_the_window_and_fills_it_again(house):
     await house.turn(2)
     assert house.warm_ups == 1

@@ -1,7 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from maximus_assets.models.forecasting.backtest import History, backtest, best, r_squared, ratio, scores
+from maximus_assets.models.forecasting.backtest import (
+    MAX_REFITS,
+    History,
+    backtest,
+    best,
+    r_squared,
+    ratio,
+    refits,
+    scores,
+)
 from maximus_assets.models.forecasting.base import ShortHistoryError, split
 from maximus_assets.models.forecasting.rolling import Block, horizons, hourly, roll
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
@@ -127,3 +138,35 @@ def test_another_method_is_chosen_only_for_a_clear_gain():
     assert best([("seasonal_naive", 1.0), ("other", 0.981)], "seasonal_naive", 0.02) == "seasonal_naive"
     assert best([("seasonal_naive", 1.0), ("other", 0.979)], "seasonal_naive", 0.02) == "other"
     assert best([("seasonal_naive", 1.0), ("other", np.inf)], "seasonal_naive", 0.02) == "seasonal_naive"
+
+
+def test_a_year_is_refitted_daily_and_longer_parts_evenly_and_no_more_often():
+    assert refits(100, 100 + 366 * 288, 300) == range(100, 100 + 366 * 288, 288)
+    assert refits(0, 366 * 288 + 1, 300).step == 2 * 288
+    for days in (700, 5_000, 100_000):
+        found = refits(50, 50 + days, 86_400)
+        assert found[0] == 50
+        assert MAX_REFITS // 2 < len(found) <= MAX_REFITS
+
+
+def test_years_of_days_are_backtested_with_a_bounded_number_of_refits():
+    recorder = Recorder()
+    backtest(recorder, History(np.arange(4000.0) % 7, START, 86_400))
+    assert len(recorder.refitted) <= 2 * 366 + 1
+
+
+def test_a_gap_a_season_ago_is_not_filled_from_what_is_still_to_come():
+    values = np.random.default_rng(3).random(600)
+    values[232:256] = np.nan
+    state = replace(SeasonalNaive().fit(values, START, 3600), season_steps=168, minimum_bins=168)
+    later = np.where(np.arange(600) >= 400, values + 100.0, values)
+    before, after = (
+        roll([Block(state, 400, 424)], each, START, 3600).forecasts[0] for each in (values, later)
+    )
+    assert np.array_equal(before, after)
+
+
+def test_where_nothing_was_seen_before_an_origin_nothing_seen_after_it_is_taken():
+    values = np.where(np.arange(600) < 405, np.nan, 7.0)
+    state = replace(SeasonalNaive().fit(np.ones(600), START, 3600), season_steps=168, minimum_bins=168)
+    assert not roll([Block(state, 400, 424)], values, START, 3600).forecasts[0].any()

@@ -3,7 +3,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from threadpoolctl import threadpool_info
 
+from maximus_assets.models.forecasting import learn as learn_module
 from maximus_assets.models.forecasting.learn import REPORT_SCHEMA, WORST_MASE, learn
 from maximus_assets.models.forecasting.methods import METHODS
 
@@ -108,3 +110,30 @@ def test_a_method_that_turned_out_worse_than_the_baseline_is_vetoed():
     assert vetoed["mase"].to_numpy().mean() > WORST_MASE
     assert not vetoed["is_chosen"].any()
     assert learnt.report.filter("is_chosen", target="turned")["mase"].to_list() == [1.0] * 3
+
+
+def test_a_series_whose_equations_have_no_solution_stops_no_other(monkeypatch):
+    learn_series = learn_module.learn_series
+
+    def singular_for_the_flat(history):
+        if np.ptp(history.values) == 0.0:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return learn_series(history)
+
+    monkeypatch.setattr(learn_module, "learn_series", singular_for_the_flat)
+    learnt = learn(frame({"flat": np.full(24 * 12, 3.0), "good": daily(12)}), STEP)
+    assert [state.target for state in learnt.states] == ["good"]
+    assert learnt.skipped == {"flat/demand_count": "its coefficients cannot be solved for: Singular matrix"}
+
+
+def test_linear_algebra_has_one_thread_while_learning(monkeypatch):
+    threads: list[int] = []
+    learn_series = learn_module.learn_series
+
+    def watched(history):
+        threads.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return learn_series(history)
+
+    monkeypatch.setattr(learn_module, "learn_series", watched)
+    learn(frame({"a": daily(4)}), STEP)
+    assert set(threads) == {1}

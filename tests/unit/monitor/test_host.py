@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from maximus_assets.contracts.sensors import CATALOGUE, HOST_SENSORS
+from maximus_assets.contracts.catalogue import CATALOGUE, HOST_SENSORS
 from serving.monitor.host import AbsentError, Counters, HostSource
 
 GIB = 2**30

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from maximus_assets.contracts.sensors import CATALOGUE
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.telemetry import Sample
 from serving.monitor.readings import LatestValues
 

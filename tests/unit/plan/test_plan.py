@@ -184,3 +184,25 @@ def test_cores_are_planned_in_their_own_kind_and_unit():
     assert (action.kind, action.desired) == (ActionKind.SET_CPU_LIMIT, 2.8)
     assert [effect.sensor for effect in action.effects] == ["cpu_limit_cores", "cpu_used_ratio"]
     assert isinstance(planned.plan.id, UUID)
+
+
+def test_a_forecast_that_is_over_adds_nothing_and_is_said_to_be_over():
+    spent = forecast(900.0, first=NOON - timedelta(hours=2))
+    planned = decide(situation(expected=spent), recent=150.0)
+    assert planned.figures["demand_expected"] is None
+    assert "reactive only, for the last forecast is over" in planned.reason
+    assert planned.confidence == 0.5
+
+
+def test_a_cold_forecast_says_itself_what_it_lacks():
+    cold = forecast().model_copy(update={"reason": "the first forecast is still being computed"})
+    assert decide(situation(expected=cold), recent=100.0).reason.endswith(
+        "reactive only, for the first forecast is still being computed"
+    )
+
+
+def test_a_standing_change_is_named():
+    first = decide(situation(replicas=12), recent=20.0)
+    again = decide(situation(replicas=12), recent=20.0, standing=first.stands)
+    assert again.plan is None
+    assert again.figures["standing_change"] == "set_replicas 12 -> 9"

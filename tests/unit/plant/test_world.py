@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from maximus_assets.contracts.catalogue import CATALOGUE, SERVICE_SENSORS
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.sensors import CATALOGUE, SERVICE_SENSORS
 from maximus_assets.contracts.target import CoreSizing, ReplicaSizing, Target
 from maximus_assets.plant.world import Plant
 from maximus_assets.telemetry.frames import SCHEMA, validate

@@ -34,10 +34,14 @@ def test_the_longest_path_that_is_accepted_holds_a_socket(tmp_path):
         probe.bind(str(folder / "sock" / name))
 
 
-def test_a_folder_that_cannot_be_written_is_refused_in_one_sentence(tmp_path):
+def test_a_file_in_the_place_of_the_folder_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotStartError, match=r"cannot be written \(Not a directory\).*MAXIMUS_DATA_DIR"):
-        ground.lay_out(tmp_path / "file" / "data")
+    for folder in ("file", "file/data"):
+        with pytest.raises(
+            CannotStartError,
+            match=r"a file is in its place or on the way to it: set MAXIMUS_DATA_DIR to a folder",
+        ):
+            ground.lay_out(tmp_path / folder)
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path):

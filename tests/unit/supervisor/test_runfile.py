@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from serving.supervisor import processes, runfile
+from serving import settings
+from serving.supervisor import processes, runfile, supervise
+from serving.supervisor.failures import StillRunningError
 from serving.supervisor.processes import Identity
 from serving.supervisor.runfile import ChildRecord, RunRecord
 
@@ -76,3 +78,41 @@ def test_a_child_process_does_not_inherit_the_lock(tmp_path):
     finally:
         child.kill()
         child.wait()
+
+
+def test_the_holder_of_the_lock_is_known_whatever_became_of_the_run_file(tmp_path):
+    assert runfile.holder(tmp_path) is None
+    with runfile.locked(tmp_path) as is_ours:
+        assert is_ours
+        runfile.sign(tmp_path, Identity(42, 7))
+        (tmp_path / runfile.RUN_FILE).write_text("{")
+        assert runfile.is_held(tmp_path)
+        assert runfile.holder(tmp_path) == Identity(42, 7)
+
+
+def test_down_stops_a_supervisor_whose_run_file_is_damaged(tmp_path):
+    """A stand-in that holds and signs the lock as a supervisor does, and ends when asked."""
+    script = (
+        "import os, pathlib, sys, time\nfrom serving.supervisor import processes, runfile\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "with runfile.locked(folder):\n"
+        "    runfile.sign(folder, processes.identify(os.getpid()))\n    print(flush=True)\n    time.sleep(60)"
+    )
+    given = settings.load({"MAXIMUS_DATA_DIR": str(tmp_path)}, tmp_path)
+    given.run_dir.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(given.run_dir)], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        (given.run_dir / runfile.RUN_FILE).write_text("{")
+        assert supervise.take_down(given, lambda _: None, seconds=10.0)
+        assert holder.wait(10) != 0
+    assert not runfile.is_held(given.run_dir)
+
+
+def test_down_does_not_say_stopped_while_the_lock_is_held(tmp_path):
+    given = settings.load({"MAXIMUS_DATA_DIR": str(tmp_path)}, tmp_path)
+    given.run_dir.mkdir()
+    with runfile.locked(given.run_dir), pytest.raises(StillRunningError, match=r"supervisor\.lock"):
+        supervise.take_down(given, lambda _: None)

@@ -410,9 +410,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("content", "options", "row", "column", "message"), ROWS)
-def test_it_is_refused_by_file_row_and_column_or_option(
-    tmp_path, content, options, row, column, message
-):
+def test_it_is_refused_by_file_row_and_column_or_option(tmp_path, content, options, row, column, message):
     path = write(tmp_path, content)
     error = refusal(path, FileOptions.parse(**options))
     assert (error.row, error.column) == (row, column)

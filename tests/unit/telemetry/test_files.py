@@ -293,3 +293,11 @@ def test_long_file_names_stay_apart_when_they_are_cut(tmp_path):
 def test_spacing_that_was_declared_may_have_holes(tmp_path):
     path = write(tmp_path, "timestamp,v\n2024-05-01T00:01Z,1\n2024-05-01T00:06Z,2\n2024-05-01T00:21Z,3\n")
     assert read_file(path, FileOptions(step_seconds=300)).height == 3
+
+
+def test_an_origin_is_refused_where_a_parquet_file_shows_dates_of_its_own(tmp_path):
+    path = tmp_path / "web.parquet"
+    for stamp, zone in ((MAY, None), (MAY.replace(tzinfo=None), "UTC"), (MAY.date(), "UTC")):
+        pl.DataFrame({"timestamp": [stamp], "v": [1]}).write_parquet(path)
+        with pytest.raises(BadInputError, match=r"option --origin: .* need no origin"):
+            read_file(path, FileOptions(origin=MAY, timezone=zone))

@@ -1,13 +1,13 @@
 """A telemetry frame is what its contract says, or is refused by row and column."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.telemetry import FRAME_COLUMNS, Sample
-from maximus_assets.telemetry.frames import SCHEMA, empty, from_samples, validate
+from maximus_assets.telemetry.frames import SCHEMA, by_series, empty, from_samples, validate
 
 AT = datetime(2024, 5, 1, tzinfo=UTC)
 GOOD = from_samples([Sample("web", "cpu_used_ratio", AT, 0.5), Sample("app", "demand_count", AT, 2.0)])
@@ -60,3 +60,11 @@ def test_what_is_no_frame_is_refused_by_row_and_column(frame, row, column, messa
     with pytest.raises(BadInputError, match=f"^here.*{message}") as caught:
         validate(frame, "here")
     assert (caught.value.row, caught.value.column) == (row, column)
+
+
+def test_rows_are_put_in_order_by_series_and_instant_and_none_is_lost():
+    names = [("b", "load_1m"), ("a", "load_1m"), ("a", "cpu_used_ratio")]
+    rows = [Sample(*names[i % 3], AT + timedelta(seconds=(i * 7) % 10), float(i)) for i in range(60)]
+    frame = from_samples(rows)
+    assert by_series(frame).equals(frame.sort("target", "sensor", "observed_at", maintain_order=True))
+    assert by_series(empty()).equals(empty())
