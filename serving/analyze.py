@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
 
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.prediction import Forecast
-from maximus_assets.contracts.sensors import CATALOGUE
 from maximus_assets.contracts.situation import Reading, Situation
 from maximus_assets.contracts.target import Target
 

@@ -31,10 +31,12 @@ _REACTIVE_CONFIDENCE: Final = 0.5
 _STANDS: Final = "the change proposed before still stands, and there are no actuators to carry it out"
 
 _NO_FORECAST: Final[dict[str, str]] = {
-    "cold": "reactive only, for the live window is too short for a forecast",
-    "unknown_series": "reactive only, for the champion never learnt this series",
-    "no_champion": "reactive only, for there is no champion",
+    "unknown_series": "the champion never learnt this series",
+    "no_champion": "there is no champion",
 }
+"""What a forecast that is not there is put down to; a cold one says itself what it lacks."""
+
+_SPENT: Final = "the last forecast is over and the champion has given no other"
 
 Figures = dict[str, float | int | str | bool | None]
 
@@ -83,7 +85,7 @@ def plan(
         lead_seconds=target.sizing.startup_seconds + period_seconds + _SAFETY_SECONDS,
     )
     current = _reading(situation, capacity_sensor(target.sizing))
-    confidence = _confidence(situation)
+    confidence = _confidence(situation, expected)
     figures: Figures = {
         "demand_recent": demand_recent,
         "demand_expected": expected,
@@ -94,9 +96,11 @@ def plan(
         "forecast_reason": situation.forecast.reason,
     }
     if current is None:
-        return Planned(None, _words(situation, "the present capacity is not known"), confidence, figures)
+        reason = _words(situation, expected, "the present capacity is not known")
+        return Planned(None, reason, confidence, figures)
     if demand_recent is None and expected is None:
-        return Planned(None, _words(situation, "neither demand nor forecast is known"), confidence, figures)
+        reason = _words(situation, expected, "neither demand nor forecast is known")
+        return Planned(None, reason, confidence, figures)
 
     # A demand nobody saw counts as none: the forecast may still add, and taking away is forbidden below.
     sized = size(
@@ -109,10 +113,13 @@ def plan(
     }
     why_not = _why_not(situation, sized, current, is_blind=demand_recent is None)
     if why_not is not None:
-        return Planned(None, _words(situation, f"{why_not}; {sized.reason}"), confidence, figures)
+        return Planned(None, _words(situation, expected, f"{why_not}; {sized.reason}"), confidence, figures)
     if standing is not None and _still_stands(standing, sized, current):
-        return Planned(None, _words(situation, f"{_STANDS}; {sized.reason}"), confidence, figures, standing)
-    proposed = _propose(target, situation, sized, current, confidence, new_id)
+        action = standing.actions[0]
+        figures["standing_change"] = f"{action.kind} {action.current:g} -> {action.desired:g}"
+        reason = _words(situation, expected, f"{_STANDS}; {sized.reason}")
+        return Planned(None, reason, confidence, figures, standing)
+    proposed = _propose(target, situation, sized, current, expected, new_id)
     return Planned(proposed, proposed.reason, confidence, figures, proposed)
 
 
@@ -178,7 +185,7 @@ def _propose(  # noqa: PLR0917 - one call, each argument of its own type
     situation: Situation,
     sized: Size,
     current: float,
-    confidence: float,
+    expected: float | None,
     new_id: Callable[[], UUID],
 ) -> ActionPlan:
     desired = _one_step(sized, current)
@@ -199,8 +206,8 @@ def _propose(  # noqa: PLR0917 - one call, each argument of its own type
                 effects=_effects(target.sizing, situation, sized, current, desired),
             ),
         ),
-        reason=_words(situation, "; ".join(parts)),
-        confidence=confidence,
+        reason=_words(situation, expected, "; ".join(parts)),
+        confidence=_confidence(situation, expected),
         direction="protective" if is_protective else "saving",
     )
 
@@ -234,15 +241,18 @@ def _reading(situation: Situation, sensor: str) -> float | None:
     return None if reading is None else reading.value
 
 
-def _confidence(situation: Situation) -> float:
-    """The forecast's coverage, or one half without one, times the share of sensors that are fresh."""
+def _confidence(situation: Situation, expected: float | None) -> float:
+    """The forecast's coverage, or one half without one that covers the lead, times the share of sensors that are fresh."""
     readings = situation.readings.values()
     fresh = sum(reading.is_fresh for reading in readings) / len(readings) if readings else 0.0
-    basis = situation.forecast.coverage if situation.forecast.status == "ok" else _REACTIVE_CONFIDENCE
+    basis = _REACTIVE_CONFIDENCE if expected is None else situation.forecast.coverage
     return round(basis * fresh, 3)
 
 
-def _words(situation: Situation, reason: str) -> str:
-    """The reason, and what the forecast could not add to it."""
-    lacking = _NO_FORECAST.get(situation.forecast.status)
-    return f"{reason}; {lacking}" if lacking else reason
+def _words(situation: Situation, expected: float | None, reason: str) -> str:
+    """The reason, and what the forecast could not add to it and why."""
+    if expected is not None:
+        return reason
+    forecast = situation.forecast
+    lacking = _SPENT if forecast.status == "ok" else _NO_FORECAST.get(forecast.status, forecast.reason)
+    return f"{reason}; reactive only, for {lacking or 'there is no forecast'}"

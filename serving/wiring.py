@@ -15,7 +15,6 @@ from fastapi import FastAPI
 
 from maximus_assets.contracts.clock import Clock, SystemClock
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.telemetry import Sample
 from serving.dashboard.page import STATIC, Pages
 from serving.gateway.app import create_app
 from serving.gateway.events import EventHub
@@ -29,7 +28,7 @@ from serving.loop.cycle import Cycle
 from serving.loop.lease import Lease
 from serving.loop.recorder import Recorder
 from serving.loop.runner import Runner
-from serving.loop.warmup import warm_up
+from serving.loop.warmup import Remembered, warm_up
 from serving.monitor.host import HostSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector, Source
@@ -149,7 +148,7 @@ def build_loop(
         period_seconds=settings.loop_period_seconds,
     )
 
-    async def fill(now: datetime, progressed: Callable[[], None]) -> Sequence[Sample]:
+    async def fill(now: datetime, progressed: Callable[[], None]) -> Remembered:
         return await warm_up(
             cycle.windows, past=queries, sources=collector.sources, now=now, progressed=progressed
         )

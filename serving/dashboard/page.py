@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from maximus_assets.contracts.sensors import CATALOGUE
+from maximus_assets.contracts.catalogue import CATALOGUE
 from serving.dashboard import words
 from serving.gateway.answers import Forecasts, Overview
 from serving.gateway.problems import KINDS
@@ -21,10 +21,11 @@ HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 
 _MOST_FILTERS: Final = 12
+_SHORTEST_CHART_SECONDS: Final = 3600
 _STATE_WORDS: Final[dict[str, str]] = {
     "leading": "leading",
     "standby": "standing by",
-    "observing": "filling its window",
+    "observing": "taking its first look",
     "suspended": "suspended",
     "starting": "starting",
 }
@@ -46,6 +47,9 @@ class Pages:
             number=words.number,
             span=words.span,
             plain=words.plain,
+            sentence=words.sentence,
+            verdict=words.verdict,
+            change=words.change,
             instant=words.instant,
             time_of_day=words.time_of_day,
         )
@@ -88,15 +92,21 @@ class Pages:
 def chart(answer: Forecasts) -> dict[str, Any]:
     """The figures a chart is drawn from: epoch seconds and values of four significant digits.
 
+    It begins where there is something to see, and shows an hour at least: a target's first minutes are no dot at the
+    end of an empty night.
+
     Returns:
         `actual`: [at, value] pairs; `past` and `ahead`: [at, lower, mean, upper] rows; all oldest first.
     """
     latest = answer.latest
+    now = int(answer.until.timestamp())
+    seen = [point.at for point in answer.actual[:1]] + [row.at for row in answer.past[:1]]
+    first = min((int(at.timestamp()) for at in seen), default=now)
     return {
         "unit": answer.unit,
         "step": answer.step_seconds,
-        "since": int(answer.since.timestamp()),
-        "now": int(answer.until.timestamp()),
+        "since": max(int(answer.since.timestamp()), min(first, now - _SHORTEST_CHART_SECONDS)),
+        "now": now,
         "actual": [[int(point.at.timestamp()), _short(point.value)] for point in answer.actual],
         "past": [
             [int(row.at.timestamp()), _short(row.lower), _short(row.mean), _short(row.upper)]

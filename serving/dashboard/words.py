@@ -4,6 +4,8 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
+from maximus_assets.contracts.decision import DecisionRecord
+
 _MINUS: Final = "\N{MINUS SIGN}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 _SPACE: Final = "\N{NO-BREAK SPACE}"
@@ -78,6 +80,29 @@ def span(seconds: float) -> str:
 def plain(name: str) -> str:
     """A name of ours as words: `cpu_used_cores` -> `cpu used cores`."""
     return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence: a capital first, one full stop at the end; nothing stays nothing."""
+    text = text.strip().rstrip(".")
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def verdict(record: DecisionRecord) -> str:
+    """What was decided, in two words: `would change`, `change stands` or `keep`."""
+    if record.plan is not None:
+        return "would change"
+    return "change stands" if "standing_change" in record.state else "keep"
+
+
+def change(record: DecisionRecord) -> str:
+    """From what to what, for a change that is proposed or stands: `set replicas 12 \N{RIGHTWARDS ARROW} 9`; else nothing."""
+    if record.plan is None:
+        return plain(str(record.state.get("standing_change", ""))).replace("->", "\N{RIGHTWARDS ARROW}")
+    return ", ".join(
+        f"{plain(action.kind)} {number(action.current)} \N{RIGHTWARDS ARROW} {number(action.desired)}"
+        for action in record.plan.actions
+    )
 
 
 def instant(at: datetime) -> str:

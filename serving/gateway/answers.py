@@ -27,18 +27,18 @@ class LoopHealth(Contract):
     """One loop, as its heartbeat row tells.
 
     Attributes:
-        state: What it does: `leading` decides, `standby` waits for the lease, `observing` fills its window first,
-            `suspended` could not record and so decides nothing, `starting` has not turned yet.
+        state: What it does: `leading` decides, `standby` waits for the lease, `observing` had its first look after a
+            start, `suspended` could not record, or failed, and so decides nothing, `starting` has not turned yet.
         holder: Which process it is.
         epoch: Fencing epoch it last held, 0 when it never led.
         pid: Its process id.
         started_at: When it started.
         beat_at: Its last heartbeat.
         beat_age_seconds: How long ago that was.
-        turn_at: When its last turn ended, if any has.
+        turn_at: Its last turn that decided, if any has.
         turn_age_seconds: How long ago that was.
         turn_seconds: How long that turn took.
-        turns: How many turns it has ended.
+        turns: How many turns decided since it started.
     """
 
     state: LoopState
@@ -66,7 +66,6 @@ class TargetHealth(Contract):
         forecast: Whether it can be forecast.
         forecast_reason: Why not, in words; empty when it can.
         bins: Five-minute bins of the live window that hold data, when the loop says.
-        bins_needed: How many a forecast needs, when the loop says.
         severity: The worst of its readings against the sensor catalogue's thresholds, when the loop says.
         latest_decision: Its latest decision, if any.
     """
@@ -79,7 +78,6 @@ class TargetHealth(Contract):
     forecast: Readiness
     forecast_reason: str = ""
     bins: int | None = None
-    bins_needed: int | None = None
     severity: Literal["normal", "warning", "critical"] | None = None
     latest_decision: DecisionRecord | None = None
 

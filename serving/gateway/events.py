@@ -5,6 +5,7 @@ overflows is told why and ended. Nothing here knows HTTP or PostgreSQL: `listene
 """
 
 import asyncio
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -14,6 +15,9 @@ EventName = Literal["decision", "forecast", "heartbeat", "database", "resync", "
 
 DropReason = Literal["slow", "stalled"]
 """`slow`: its queue overflowed. `stalled`: its connection took nothing for too long."""
+
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class Event:
     def encode(self) -> bytes:
         """The event on the wire (WHATWG HTML, section 9.2.6)."""
         head = f"id: {self.id}\n" if self.id else ""
-        lines = "".join(f"data: {line}\n" for line in self.data.splitlines() or [""])
+        # Only these end a line here; `splitlines` would also cut JSON at a separator that stands inside a string.
+        lines = "".join(f"data: {line}\n" for line in _LINE_END.split(self.data))
         return f"{head}event: {self.name}\n{lines}\n".encode()
 
 

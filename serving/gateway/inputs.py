@@ -11,8 +11,8 @@ from fastapi import Query
 from pydantic import AwareDatetime
 
 from maximus_assets.contracts.base import floor_to_step
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.decision import DecisionKind
-from maximus_assets.contracts.sensors import CATALOGUE
 from maximus_assets.contracts.target import Target
 from maximus_assets.contracts.telemetry import GRID_SECONDS
 from serving.gateway.problems import FieldProblem, ProblemError

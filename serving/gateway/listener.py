@@ -56,7 +56,8 @@ class Listener:
                 await self._listen()
                 pause = FIRST_PAUSE_SECONDS
             except (psycopg.Error, MaximusError, OSError) as error:
-                pause = self._lost(error, pause)
+                # A connection that went well until now is tried for anew at once.
+                pause = self._lost(error, pause if self._was_lost else FIRST_PAUSE_SECONDS)
             except Exception as error:  # noqa: BLE001 - nobody would start it again: what is unknown slows it only
                 _log.error("events_failed", exc_info=error)
                 pause = self._lost(error, LONGEST_PAUSE_SECONDS)

@@ -10,17 +10,14 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.decision import DecisionRecord
-from maximus_assets.contracts.sensors import CATALOGUE
 from maximus_assets.contracts.target import Target
-from maximus_assets.contracts.telemetry import GRID_SECONDS
 from serving.gateway.answers import Health, Liveness, LoopHealth, Readiness, TargetHealth
 from serving.knowledge.heartbeat import Heartbeat
 
 STALE_AFTER_PERIODS: Final = 3
 """A loop that missed this many turns is not believed to be alive."""
-
-DAY_BINS: Final = 86_400 // GRID_SECONDS
 
 _RANK: Final[dict[str, int]] = {"leading": 0, "observing": 1, "suspended": 2, "starting": 3, "standby": 4}
 
@@ -33,7 +30,6 @@ class _TargetDetail(BaseModel):
     status: Readiness | None = None
     reason: str | None = None
     bins: int | None = None
-    bins_needed: int | None = None
     severity: Literal["normal", "warning", "critical"] | None = None
 
 
@@ -44,6 +40,8 @@ class _Detail(BaseModel):
 
     champion_version: str = ""
     is_dry_run: bool = True
+    failures_in_a_row: int = 0
+    failure: str = ""
     targets: dict[str, _TargetDetail] = {}
 
 
@@ -103,7 +101,7 @@ def judge(
         status = "stale"
     return Health(
         status=status,
-        summary=_summary(status, first, now),
+        summary=_summary(status, first, detail, now),
         checked_at=now,
         period_seconds=period_seconds,
         is_dry_run=detail.is_dry_run,
@@ -169,23 +167,12 @@ def _target(
         forecast=said.status or unsaid,
         forecast_reason=said.reason or "",
         bins=said.bins,
-        bins_needed=_needed(said),
         severity=said.severity,
         latest_decision=latest,
     )
 
 
-def _needed(said: _TargetDetail) -> int | None:
-    """How many bins a cold series needs: what the loop says, else a day, the least any method of ours learns from.
-
-    A series that has a day and is still cold has holes, or a method that wants more: then nobody here knows.
-    """
-    if said.bins_needed is not None or said.status != "cold" or said.bins is None:
-        return said.bins_needed
-    return DAY_BINS if said.bins < DAY_BINS else None
-
-
-def _summary(status: Liveness, beat: Heartbeat | None, now: datetime) -> str:
+def _summary(status: Liveness, beat: Heartbeat | None, detail: _Detail, now: datetime) -> str:
     """The state in one sentence, without figures that change by the second."""
     if status == "unknown":
         return "The database does not answer, so nobody can say how the loop is. This page tries again by itself."
@@ -197,10 +184,16 @@ def _summary(status: Liveness, beat: Heartbeat | None, now: datetime) -> str:
             f"It was last heard of {minutes} min ago, as {beat.state}. What is shown below is from then; nothing is "
             "decided until a loop is back."
         )
+    if beat.state == "suspended" and detail.failures_in_a_row:
+        why = f": {detail.failure.rstrip('.')}" if detail.failure else ""
+        return f"Its turns fail, so it decides nothing{why}. It tries again by itself; its log says more."
     return {
         "leading": "It looks at every target each turn, compares what came with what it expected, and decides.",
         "standby": "Another loop holds the lease, or none does yet; this one takes over when the lease runs out.",
-        "observing": "It fills its window of recent telemetry first and decides nothing until then.",
+        "observing": (
+            "It has just started. Its first look decides nothing, for a rate needs two readings; from its next turn on "
+            "it decides."
+        ),
         "suspended": "It cannot record what it would decide, so it decides nothing until the database takes writes.",
         "starting": "It has not ended a turn yet.",
     }[beat.state]

@@ -14,10 +14,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from maximus_assets.contracts.base import floor_to_step
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.clock import Clock
 from maximus_assets.contracts.decision import DecisionKind, DecisionRecord
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE, ForecastPoint
-from maximus_assets.contracts.sensors import CATALOGUE
 from maximus_assets.contracts.target import Target
 from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
 from serving.gateway import liveness

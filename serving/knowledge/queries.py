@@ -17,7 +17,7 @@ from maximus_assets.contracts.decision import DecisionKind, DecisionRecord
 from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
 from serving.knowledge.connect import pool, unavailable_is_retryable
 from serving.knowledge.heartbeat import Heartbeat
-from serving.knowledge.rows import DECISION_COLUMNS, decision_from_row
+from serving.knowledge.rows import DECISION_COLUMNS, LONGEST_DECISION, decision_from_row
 
 PAGE_LIMIT: Final = 1000
 """Most rows one call answers."""
@@ -214,7 +214,7 @@ class KnowledgeQueries:
 
     async def latest_forecast(self, target: str, sensor: str, *, since: datetime) -> list[ForecastRow]:
         """The points of the latest forecast of a series issued at or after `since`, in order; empty when none was."""
-        rows = await self._rows(_LATEST_FORECAST, (target, sensor, since))
+        rows = await self._rows(_LATEST_FORECAST, {"target": target, "sensor": sensor, "since": since})
         return [ForecastRow._make((*row, None)) for row in rows]
 
     async def forecasts_and_actuals(
@@ -288,21 +288,29 @@ CROSS JOIN LATERAL (
 ORDER BY asked.target, asked.sensor, bins.at
 """
 
+# The inner question names no column of the outer one: then it is asked once and its answer picks the month, instead of
+# being asked anew for every point that was ever forecast.
 _LATEST_FORECAST: Final = """
 SELECT issued_at, at, mean, lower, upper, model_version
-FROM knowledge.forecasts AS point
-WHERE target = %s AND sensor = %s AND issued_at = (
-    SELECT max(issued_at) FROM knowledge.forecasts
-    WHERE target = point.target AND sensor = point.sensor AND issued_at >= %s)
+FROM knowledge.forecasts
+WHERE target = %(target)s AND sensor = %(sensor)s AND issued_at = (
+    SELECT issued_at FROM knowledge.forecasts
+    WHERE target = %(target)s AND sensor = %(sensor)s AND issued_at >= %(since)s
+    ORDER BY issued_at DESC LIMIT 1)
 ORDER BY at
 """
 
+# One pass over the samples, not one for each bin.
 _FORECASTS_AND_ACTUALS: Final = """
-SELECT expected.issued_at, expected.at, expected.mean, expected.lower, expected.upper, expected.model_version,
-       (SELECT avg(value) FROM knowledge.metrics
-        WHERE metrics.target = expected.target AND metrics.sensor = expected.sensor
-          AND observed_at >= expected.at AND observed_at < expected.at + %(width)s)
-FROM knowledge.forecasts AS expected
+WITH came AS (
+    SELECT date_bin(%(width)s, observed_at, 'epoch'::timestamptz) AS at, avg(value) AS mean
+    FROM knowledge.metrics
+    WHERE target = %(target)s AND sensor = %(sensor)s
+      AND observed_at >= %(since)s AND observed_at < %(until)s::timestamptz + %(width)s
+    GROUP BY 1
+)
+SELECT expected.issued_at, expected.at, expected.mean, expected.lower, expected.upper, expected.model_version, came.mean
+FROM knowledge.forecasts AS expected LEFT JOIN came ON came.at = expected.at
 WHERE expected.target = %(target)s AND expected.sensor = %(sensor)s
   AND expected.issued_at >= %(since)s::timestamptz - %(lead)s AND expected.issued_at < %(until)s::timestamptz - %(lead)s
   AND expected.at = expected.issued_at + %(lead)s
@@ -324,6 +332,7 @@ def _filters(
         (target, "target = %s"),
         (kind, "kind = %s"),
         (since, "last_at >= %s"),
+        (since and since - LONGEST_DECISION, "first_at >= %s"),  # by the index, and over few months
         (until, "first_at < %s"),
     ):
         if value is not None:

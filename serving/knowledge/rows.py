@@ -6,7 +6,7 @@ No statement and no connection is here; `store` and `queries` have those.
 import json
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +18,10 @@ DECISION_COLUMNS: Final = (
     "plan, plan_digest, verdicts, state, confidence, model_version"
 )
 """The columns of a decision, in the order `decision_row` gives and `decision_from_row` takes them."""
+
+LONGEST_DECISION: Final = timedelta(days=1)
+"""How long one record may go on counting turns. What was still decided at an instant thus began a day before at most,
+which is what keeps a question about the last minutes from going over every decision ever taken."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 

@@ -20,6 +20,7 @@ from maximus_assets.contracts.prediction import Forecast
 from maximus_assets.contracts.target import Target
 from maximus_assets.contracts.telemetry import Sample, Series
 from serving.analyze import analyze
+from serving.knowledge.rows import LONGEST_DECISION
 from serving.loop.gates import judge
 from serving.monitor.readings import LatestValues
 from serving.monitor.source import Collected, Source
@@ -237,8 +238,11 @@ class Cycle:
 
 
 def coalesced(record: DecisionRecord, before: DecisionRecord) -> DecisionRecord:
-    """The record itself, or the unchanged no-op before it, counted once more and with today's figures."""
-    if not record.repeats(before):
+    """The record itself, or the unchanged no-op before it, counted once more and with today's figures.
+
+    No record goes on for longer than `LONGEST_DECISION`: what was decided in a week of quiet is seven records.
+    """
+    if not record.repeats(before) or record.last_at - before.first_at > LONGEST_DECISION:
         return record
     return before.model_copy(
         update={

@@ -155,15 +155,6 @@ class Lease:
         finally:
             await self._disconnect()
 
-    async def keep(self) -> None:
-        """Tend the lease until cancelled; no failure of the database ends it."""
-        while True:
-            try:
-                await self.tend()
-            except MaximusError as error:
-                _log.warning("lease_not_tended", reason=str(error), is_leading=self.is_leading())
-            await self._clock.sleep(self._timing.retry_seconds)
-
     async def _ask(self, statement: str, parameters: tuple[object, ...]) -> int | None:
         """Run one statement; its epoch, or None when no row answered to it.
 

@@ -149,7 +149,10 @@ class Recorder:
             _log.warning("samples_spooled", count=len(samples), reason=str(error))
 
     async def forecasts(self, forecasts: Sequence[Forecast]) -> None:
-        """Keep forecasts; while the knowledge base is away the last hour's wait in memory."""
+        """Keep forecasts; while the knowledge base is away the last hour's wait in memory.
+
+        Those it refuses for what they are raise once and are forgotten: they must not stand before all that follow.
+        """
         if forecasts:
             self._forecasts.append(forecasts)
         try:
@@ -159,6 +162,9 @@ class Recorder:
                 self._forecasts.popleft()
         except KnowledgeUnavailableError as error:
             _log.warning("forecasts_waiting", batches=len(self._forecasts), reason=str(error))
+        except Exception:
+            self._forecasts.popleft()
+            raise
 
     async def beat(self, heartbeat: Heartbeat) -> None:
         """Keep a heartbeat; one that cannot be kept is no loss, its absence says the same."""

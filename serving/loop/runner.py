@@ -9,19 +9,20 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from maximus_assets.contracts.clock import Clock
 from maximus_assets.contracts.errors import MaximusError, Permanent, Retryable
 from maximus_assets.contracts.telemetry import Sample
-from serving.knowledge.store import Heartbeat, LoopState, StaleEpochError
+from serving.knowledge.heartbeat import Heartbeat
+from serving.knowledge.store import StaleEpochError
 from serving.loop.cycle import Cycle, Memory, Observation, Turn
-from serving.loop.lease import LeaseTiming
+from serving.loop.ports import Follows, Leads, Progress
 from serving.loop.recorder import Recorder
+from serving.loop.warmup import Remembered
 from serving.loop.watchdog import Watchdog
 from serving.observability import (
     LOOP_CYCLE_SECONDS,
@@ -37,6 +38,9 @@ from serving.observability import (
 _log = structlog.get_logger("maximus.loop")
 
 STUCK_PERIODS: Final = 3.0
+_STUCK_SECONDS: Final = 30.0
+"""At the least: a turn whose every write waits for a server that hangs takes nearly so long, whatever the period is."""
+
 _LONGEST_PAUSE_PERIODS: Final = 2.0
 """A failing loop pauses longer and longer, but less than the watchdog waits."""
 
@@ -45,68 +49,6 @@ _JUMP_SECONDS: Final = 60.0
 _REMEMBERED_AT_ONCE: Final = 20_000
 _POLL_SECONDS: Final = 15.0
 _POLL_WITHOUT_CHAMPION_SECONDS: Final = 3.0
-
-
-class Leads(Protocol):
-    """Port: the lease."""
-
-    @property
-    def holder(self) -> str:
-        """Who we are."""
-        ...
-
-    @property
-    def epoch(self) -> int:
-        """The epoch held, or last held."""
-        ...
-
-    @property
-    def timing(self) -> LeaseTiming:
-        """How long things last."""
-        ...
-
-    def is_leading(self) -> bool:
-        """Whether this process may decide now."""
-        ...
-
-    async def tend(self) -> bool:
-        """One try to keep the lease or to get it."""
-        ...
-
-    async def release(self) -> None:
-        """Give it up."""
-        ...
-
-
-class Follows(Protocol):
-    """Port: the champion."""
-
-    async def refresh(self) -> bool:
-        """Look at the registry; whether the champion changed."""
-        ...
-
-    def version(self) -> str:
-        """Version in use, empty without one."""
-        ...
-
-    def status(self) -> str:
-        """How the last look went, in words."""
-        ...
-
-
-@dataclass
-class Progress:
-    """What the loop tells of itself."""
-
-    started_at: datetime
-    state: LoopState = "starting"
-    observations: int = 0
-    turns: int = 0
-    turn_at: datetime | None = None
-    turn_seconds: float | None = None
-    has_seen_lease: bool = False
-    failures_in_a_row: int = 0
-    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Runner:
@@ -120,7 +62,8 @@ class Runner:
         champion: Follows the registry.
         clock: The time.
         period_seconds: From one turn to the next.
-        warm_up: Fills the windows and says what the sources remember; called at the start and when the clock was set.
+        warm_up: Fills the windows and says what the sources remember; called at the start and when the clock was set,
+            and again while it could not ask the knowledge base.
         exit_process: What the watchdog does in the end.
     """
 
@@ -134,7 +77,7 @@ class Runner:
         champion: Follows,
         clock: Clock,
         period_seconds: float,
-        warm_up: Callable[[datetime, Callable[[], None]], Awaitable[Sequence[Sample]]],
+        warm_up: Callable[[datetime, Callable[[], None]], Awaitable[Remembered]],
         exit_process: Callable[[int], None] = os._exit,
     ) -> None:
         self._name = name
@@ -147,7 +90,7 @@ class Runner:
         self._warm_up = warm_up
         self.memory = Memory()
         self.progress = Progress(started_at=clock.now())
-        self.watchdog = Watchdog(clock, STUCK_PERIODS * period_seconds, exit_process)
+        self.watchdog = Watchdog(clock, max(_STUCK_SECONDS, STUCK_PERIODS * period_seconds), exit_process)
         self._was_leading = False
         self._wall: tuple[float, float] | None = None
         self._needs_warm_up = True
@@ -187,6 +130,7 @@ class Runner:
             How long the next turn should start after this one did, in seconds.
         """
         started = self._clock.monotonic()
+        turns_before = self.progress.turns
         try:
             await self._turn()
         except StaleEpochError as error:
@@ -196,14 +140,16 @@ class Runner:
             pause = self._period
         except Exception as error:  # noqa: BLE001 - whatever it is slows the loop and never ends it
             pause = self._failed(error)
+            if self.progress.turns == turns_before:
+                self.progress.state = "suspended"  # nothing was decided, whatever was before
         else:
-            self.progress.failures_in_a_row = 0
+            self.progress.failures_in_a_row, self.progress.failure = 0, ""
+            LOOP_TURN_TIMESTAMP.set(self._clock.now().timestamp())
             pause = self._period
         self.watchdog.progressed()
         seconds = self._clock.monotonic() - started
         self.progress.turn_seconds = seconds
         LOOP_CYCLE_SECONDS.observe(seconds)
-        LOOP_TURN_TIMESTAMP.set(self._clock.now().timestamp())
         try:
             await self._beat()
         except Exception as error:  # noqa: BLE001 - as above
@@ -214,6 +160,8 @@ class Runner:
     def _failed(self, error: Exception) -> float:
         """Count an error and say how long to pause: longer each time, up to twice the period."""
         self.progress.failures_in_a_row += 1
+        # The words of an error nobody foresaw may hold anything; they are for the log, which is cleaned of secrets.
+        self.progress.failure = str(error) if isinstance(error, MaximusError) else type(error).__name__
         kind = (
             "retryable"
             if isinstance(error, Retryable)
@@ -231,34 +179,45 @@ class Runner:
     async def _turn(self) -> None:
         now = self._clock.now()
         self._notice_clock(now)
-        if self._needs_warm_up:
-            self._remembered = await self._warm_up(now, self.watchdog.progressed)
-            self._needs_warm_up = False
+        is_first = self.progress.observations == 0
+        if self._needs_warm_up and (is_first or self._lease.is_leading()):
+            # Leading, the knowledge base was there a moment ago: a past it could not tell before can be had now.
+            found = await self._warm_up(now, self.watchdog.progressed)
+            self._remembered = found.samples
+            self._needs_warm_up = not found.is_whole
             now = self._clock.now()
         with LOOP_STAGE_SECONDS.labels("collect").time():
             observation = await self._cycle.observe(now)
-        has_looked = self.progress.observations > 0
         self.progress.observations += 1
         if not self._lease.is_leading():
             await self._stand_by(observation)
             return
         self._was_leading = True
-        if not has_looked:
+        if is_first:
             # A rate needs two readings, and what is stale now may be fresh a period later.
             self.progress.state = "observing"
         else:
-            await self._decide(now)
+            try:
+                await self._decide(now)
+            except StaleEpochError:
+                raise  # whoever leads now records what it sees
+            except Exception:
+                # What was seen is worth keeping whatever became of the decision.
+                await self._recorder.samples(observation.samples)
+                raise
         with LOOP_STAGE_SECONDS.labels("record").time():
             await self._recorder.samples(observation.samples)
             await self._record_remembered()
         await self._recorder.maintain(now)
 
     async def _record_remembered(self) -> None:
-        """Record what the sources remembered at the start; only a leader does, and only once it is known to be kept."""
-        while self._remembered and not self._recorder.is_away:
+        """Record some of what the sources remembered at the start: a large fleet's past must not hold up a turn.
+
+        Only a leader does, and only once it is known to be kept.
+        """
+        if self._remembered and not self._recorder.is_away:
             await self._recorder.samples(self._remembered[:_REMEMBERED_AT_ONCE])
             self._remembered = self._remembered[_REMEMBERED_AT_ONCE:]
-            self.watchdog.progressed()
 
     async def _decide(self, now: datetime) -> None:
         epoch = self._lease.epoch
@@ -359,6 +318,7 @@ class Runner:
                     "is_dry_run": True,
                     "spooled": self._recorder.depth,
                     "failures_in_a_row": progress.failures_in_a_row,
+                    "failure": progress.failure,
                     "targets": progress.targets,
                 },
             )

@@ -5,9 +5,10 @@ both know, the one with more samples is believed. Whatever cannot be asked now l
 hours a source remembers are handed back, to be recorded by whoever leads: so people see more than the present minute.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import structlog
@@ -24,8 +25,23 @@ _log = structlog.get_logger("maximus.loop")
 _BATCH: Final = 50
 """Series asked of the knowledge base at once."""
 
-REMEMBERED_SECONDS: Final = 6 * 3600
+REMEMBERED_SECONDS: Final = 8 * 3600
 """How much of what a source remembers is worth recording: what the page shows."""
+
+_PATIENCE_SECONDS: Final = 10.0
+"""How long one source may think about one series: less than the watchdog waits."""
+
+
+class Remembered(NamedTuple):
+    """What a warm-up came to.
+
+    Attributes:
+        samples: The last `REMEMBERED_SECONDS` of what the sources remember; some of it may be recorded already.
+        is_whole: Whether the knowledge base told what it knows; if not, ask again later.
+    """
+
+    samples: Sequence[Sample]
+    is_whole: bool
 
 
 class Past(Protocol):
@@ -45,7 +61,7 @@ async def warm_up(
     sources: Sequence[Source],
     now: datetime,
     progressed: Callable[[], None],
-) -> list[Sample]:
+) -> Remembered:
     """Fill windows with what is remembered.
 
     Args:
@@ -54,9 +70,6 @@ async def warm_up(
         sources: Asked for the series of their own targets.
         now: The present instant.
         progressed: Called after each step, to show that something moves.
-
-    Returns:
-        The last `REMEMBERED_SECONDS` of what the sources remember; some of it may be recorded already.
     """
     failures: list[str] = []
     remembered: list[Sample] = []
@@ -65,7 +78,8 @@ async def warm_up(
     for one in windows.series:
         owner = owners.get(one.target)
         try:
-            history = None if owner is None else await owner.history(one, since, now)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                history = None if owner is None else await owner.history(one, since, now)
         except Exception as error:  # noqa: BLE001 - a source's past is a bonus, whatever keeps it from us
             failures.append(f"the past of {one} is out of reach: {type(error).__name__}")
             history = None
@@ -73,16 +87,21 @@ async def warm_up(
             windows.load(one, history, now)
             remembered += _samples(one, history, now - timedelta(seconds=REMEMBERED_SECONDS))
         progressed()
+    is_whole = True
     for start in range(0, len(windows.series), _BATCH):
         batch = windows.series[start : start + _BATCH]
         try:
-            await _load_known(windows, past, batch, since, now)
-        except MaximusError as error:
-            failures.append(f"the knowledge base could not be asked for the past: {error}")
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await _load_known(windows, past, batch, since, now)
+        except (MaximusError, TimeoutError) as error:
+            failures.append(
+                f"the knowledge base could not be asked for the past: {str(error) or 'no answer'}"
+            )
+            is_whole = False
             break
         progressed()
     _log.info("windows_filled", series=len(windows.series), failures=failures)
-    return remembered
+    return Remembered(remembered, is_whole)
 
 
 def _samples(one: Series, history: History, since: datetime) -> list[Sample]:

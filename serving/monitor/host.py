@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from maximus_assets.contracts.catalogue import CATALOGUE, HOST_SENSORS
 from maximus_assets.contracts.clock import Clock
-from maximus_assets.contracts.sensors import CATALOGUE, HOST_SENSORS
 from maximus_assets.contracts.telemetry import Sample, Series
 from serving.monitor.cgroup import Cgroup, PressureKind, find_cgroup, pressure_ratio
 from serving.monitor.source import History

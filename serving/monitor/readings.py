@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from maximus_assets.contracts.sensors import CATALOGUE, Sensor
+from maximus_assets.contracts.catalogue import CATALOGUE
+from maximus_assets.contracts.sensors import Sensor
 from maximus_assets.contracts.situation import Reading
 from maximus_assets.contracts.telemetry import Sample
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from maximus_assets.contracts.base import floor_to_step
-from maximus_assets.contracts.sensors import SERVICE_SENSORS
+from maximus_assets.contracts.catalogue import SERVICE_SENSORS
 from maximus_assets.contracts.target import Target
 from maximus_assets.contracts.telemetry import COLLECT_SECONDS, OBSERVED_AT, SENSOR, VALUE, Sample, Series
 from maximus_assets.plant.world import Plant

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from maximus_assets.contracts.prediction import (
     FORECAST_INPUT,
@@ -25,6 +26,8 @@ from serving.predictors.catalogue import Loaded
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_log = structlog.get_logger("maximus.predictors")
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,6 +114,7 @@ class Forecaster:
             # The forecasts before stay; as time goes on they cover less and less of the lead, and then nothing.
             self.failures += 1
             self.failure = f"{type(error).__name__}: {error}" if error else "cancelled"
+            _log.error("forecast_failed", reason=self.failure, failures=self.failures)
             return False
         self.failure = ""
         self._answers = task.result()

@@ -140,7 +140,9 @@ async def test_a_target_without_a_past_is_cold_and_sized_reactively(
         await driver.turn(3)
     (beat,) = await queries.heartbeats()
     assert beat.detail["targets"]["demo-shop"]["status"] == "cold"
-    assert all("too short for a forecast" in record.reason for record in await queries.decisions())
+    reasons = [record.reason for record in await queries.decisions()]
+    assert all("reactive only, for the " in reason for reason in reasons)
+    assert "for the live window is too short or has too many holes" in reasons[0]
 
 
 async def test_a_champion_is_swapped_under_the_running_loop(driver, queries, learnt_shop, registry_uri):

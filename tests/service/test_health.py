@@ -24,7 +24,7 @@ async def test_a_leading_loop_is_live_and_every_target_is_told(database, store, 
     )
     assert (body["is_dry_run"], body["champion_version"], body["knowledge_is_reachable"]) == (True, "3", True)
     host, shop = body["targets"]
-    assert (host["target"], host["forecast"], host["bins"], host["bins_needed"]) == ("host", "cold", 84, 288)
+    assert (host["target"], host["forecast"], host["bins"]) == ("host", "cold", 84)
     assert (shop["target"], shop["forecast"], shop["latest_decision"]["reason"]) == (
         "demo-shop",
         "ok",
@@ -80,3 +80,20 @@ async def test_a_heartbeat_of_another_version_is_still_understood_as_far_as_it_g
     assert answer.status_code == 200
     assert answer.json()["champion_version"] == ""
     assert answer.json()["targets"][0]["forecast"] == "waiting"
+
+
+async def test_a_loop_whose_turns_fail_says_that_nothing_is_decided_and_why(
+    database, store, serve, clock, beat
+):
+    detail = {"failures_in_a_row": 4, "failure": "the disk is full: free some space"}
+    await store.beat(beat(clock.now(), state="suspended", detail=detail))
+    async with serve(database, clock=clock) as served:
+        summary = (await served.client.get(HEALTH)).json()["summary"]
+    assert "Its turns fail, so it decides nothing: the disk is full: free some space." in summary
+
+
+async def test_a_loop_that_has_just_started_says_when_it_will_decide(database, store, serve, clock, beat):
+    await store.beat(beat(clock.now(), state="observing", turns=0))
+    async with serve(database, clock=clock) as served:
+        summary = (await served.client.get(HEALTH)).json()["summary"]
+    assert "from its next turn on it decides" in summary

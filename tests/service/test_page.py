@@ -44,7 +44,8 @@ async def test_the_page_shows_state_forecast_and_decisions(database, store, serv
     assert answer.status_code == 200
     assert "The loop is leading." in text
     assert "Dry run: nothing is changed." in text
-    assert "Cold: 84 of 288 bins" in text
+    assert "Seen so far: 84 five-minute bins, 7 h in all." in text
+    assert text.count("set replicas 8 \N{RIGHTWARDS ARROW} 10") == 2, "on the card and in the list"
     assert "118\u202f/s" in text
     assert "131\u202f/s" in text
     assert "10 replicas are needed." in text
@@ -105,10 +106,10 @@ async def test_older_decisions_are_a_link_away_with_the_filter_kept(database, st
         first = (await served.client.get("/", params={"target": "host"})).text
         [link] = re.findall(r'<a rel="next" href="([^"#]+)', first)
         second = (await served.client.get(link.replace("&amp;", "&"))).text
-    assert "number 29." in first
-    assert "number 30." not in first
-    assert "number 29." not in second
-    assert "number 39." in second
+    assert "Number 29." in first
+    assert "Number 30." not in first
+    assert "Number 29." not in second
+    assert "Number 39." in second
     assert "target=host" in link
     assert "Newest" in second
 
@@ -141,3 +142,18 @@ async def test_a_fleet_is_drawn_in_part_and_the_rest_is_named(database, store, s
     assert one.count('<article class="card"') == 1
     assert 'id="target-service-039"' in one
     assert "more targets are" not in one
+
+
+async def test_a_proposal_that_still_stands_shows_what_it_would_change(
+    database, store, serve, clock, beat, decided
+):
+    record = decided(clock.now(), reason="It still stands.")
+    state = {**record.state, "standing_change": "set_replicas 12 -> 9"}
+    await store.beat(beat(clock.now()))
+    await store.restore_decisions([record.model_copy(update={"state": state})])
+    async with serve(database, clock=clock) as served:
+        text = (await served.client.get("/")).text
+    assert (text.count("change stands</span>"), text.count("set replicas 12 \N{RIGHTWARDS ARROW} 9")) == (
+        2,
+        2,
+    )

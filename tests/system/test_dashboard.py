@@ -229,7 +229,7 @@ def test_state_chart_and_decisions_are_seen_without_scrolling_sideways(visit, ho
     page.locator("#connection[data-state=live]").wait_for()
     assert page.locator("h1").inner_text() == "The loop is leading."
     assert page.get_by_text("Dry run: nothing is changed.").is_visible()
-    assert page.get_by_text("Cold: 84 of 288 bins").is_visible()
+    assert page.get_by_text("Seen so far: 84 five-minute bins, 7 h in all.").is_visible()
     shop = page.locator("#target-demo-shop")
     for part in ("path.came", "path.band.past", "path.band.ahead", "path.mean.ahead", "line.now"):
         box = shop.locator(f"svg {part}").first.bounding_box()

@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from maximus_assets.contracts.base import floor_to_step
 from maximus_assets.contracts.decision import DecisionRecord
 from maximus_assets.contracts.prediction import Forecast, ForecastPoint
 from maximus_assets.contracts.telemetry import Sample, Series
+from serving.knowledge import queries as statements
 from serving.knowledge.queries import KnowledgeQueries
 from serving.knowledge.store import KnowledgeStore
 
@@ -181,3 +183,28 @@ async def test_what_was_expected_is_set_beside_what_came(store, queries):
         WEB.target, WEB.sensor, since=NOW - 3 * STEP, until=NOW + STEP, lead_steps=2
     )
     assert [(row.at, row.mean) for row in two] == [(NOW - STEP, 32.0), (NOW, 22.0)]
+
+
+def plan_of(database, statement, parameters):
+    with psycopg.connect(database.read) as connection:
+        return "\n".join(row[0] for row in connection.execute("EXPLAIN " + statement, parameters))
+
+
+async def test_what_the_page_asks_costs_the_same_after_months_of_history(database):
+    series = {"target": WEB.target, "sensor": WEB.sensor}
+    latest = plan_of(database, statements._LATEST_FORECAST, {**series, "since": NOW - timedelta(days=1)})
+    assert "SubPlan" not in latest, "asked once, not once for each point ever forecast"
+    assert "InitPlan" in latest
+    compared = plan_of(
+        database,
+        statements._FORECASTS_AND_ACTUALS,
+        {**series, "since": NOW - timedelta(days=1), "until": NOW, "lead": STEP, "width": STEP},
+    )
+    assert "SubPlan" not in compared, "one pass over the samples, not one for each bin"
+    filters, parameters = statements._filters(None, None, NOW - timedelta(minutes=5), None, None)
+    since = plan_of(
+        database, f"SELECT * FROM knowledge.decisions WHERE {' AND '.join(filters)}", tuple(parameters)
+    )
+    old = (NOW - timedelta(days=62)).strftime("decisions_%Y_%m")
+    assert old in plan_of(database, "SELECT * FROM knowledge.decisions", ())
+    assert old not in since, "the months before are not looked at"

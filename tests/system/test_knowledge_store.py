@@ -127,7 +127,9 @@ async def test_rows_of_a_month_without_a_partition_make_it(store, database):
     )
     await store.record_decisions([decision(at=old)], epoch=1)
     assert rows(database, "SELECT count(*) FROM knowledge.metrics") == [(2,)]
-    assert await store.drop_expired() == [
+    dropped = await store.drop_expired()
+    # Tests that live at another date may have left months of their own, which have expired too.
+    assert [name for name in dropped if "_2021_" in name] == [
         "forecasts_2021_03",
         "forecasts_2021_04",
         "metrics_2021_03",

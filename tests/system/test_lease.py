@@ -138,28 +138,6 @@ async def test_a_killed_server_is_waited_for_and_the_holder_stops_in_time(spare_
     assert lease.epoch == 2
 
 
-async def test_keep_goes_on_through_failures(spare_postgres, leases, clock):
-    spare_postgres.migrate()
-    lease = leases(url=spare_postgres.urls.app)
-    keeping = asyncio.create_task(lease.keep())
-
-    async def until(condition) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                clock.advance(2)
-                await asyncio.sleep(0.01)
-
-    try:
-        await until(lease.is_leading)
-        spare_postgres.kill()
-        await until(lambda: not lease.is_leading())
-        await asyncio.to_thread(spare_postgres.start)
-        await until(lease.is_leading)
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-
-
 async def test_of_many_contenders_one_leads_each_epoch(leases, database):
     """Twelve contenders, some of them pausing, crashing or releasing: every epoch has one leader, and they only grow."""
     led: list[tuple[int, str]] = []

@@ -5,9 +5,12 @@ they found it: up.
 """
 
 import json
+import math
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -32,6 +35,8 @@ def test_a_start_ends_with_addresses_the_loop_and_the_first_decisions(installati
         assert any(
             target in line and ("dry run" in line or "nothing to do" in line) for line in said.splitlines()
         )
+    shop = next(line for line in said.splitlines() if " demo-shop " in line)
+    assert " v1 " in shop, "the first decisions shown are those taken with the champion"
 
 
 def test_every_stage_is_told_with_its_time(installation):
@@ -116,3 +121,25 @@ def test_an_unknown_setting_is_refused(installation):
     done = installation.run("up", MAXIMUS_GATEWAY_PROT="1", seconds=30)
     assert done.returncode == 2
     assert "MAXIMUS_GATEWAY_PORT" in done.stderr
+
+
+def test_an_imported_file_is_in_the_next_champion_and_the_loop_takes_it_up_by_itself(installation, tmp_path):
+    before = int(installation.health()["champion_version"])
+    file = tmp_path / "ticket-sales.csv"
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    rows = [
+        f"{(start + timedelta(minutes=5 * row)).isoformat()},{100 + 60 * math.sin(row * math.tau / 288) + row % 7}"
+        for row in range(8 * 288)
+    ]
+    file.write_text("timestamp,sold\n" + "\n".join(rows) + "\n")
+    done = installation.run("learn", "--telemetry", str(file), "--ingest")
+    assert done.returncode == 0, done.stderr
+    assert "ticket-sales/" in done.stdout, "the backtest is shown first"
+    installation.wait(
+        lambda: int(installation.health()["champion_version"]) > before,
+        "the loop took up the next champion",
+        240,
+    )
+    (state,) = (installation.root / ".maximus" / "champion").glob("version-*/**/state.npz")
+    with np.load(state, allow_pickle=False) as learnt:
+        assert {"demo-shop", "ticket-sales"} <= set(learnt["target"].tolist())

@@ -114,6 +114,7 @@ function draw(plot, figures) {
     const points = run.map((row) => `${scale.x(Math.min(row[0] + figures.step / 2, figures.now)).toFixed(1)} ${scale.y(row[1]).toFixed(1)}`);
     element("path", { class: "came", d: `M${points.join("L")}${points.length === 1 ? "h1" : ""}` }, svg);
   }
+  svg.append(...svg.querySelectorAll("text")); // words stand before the lines they would be crossed by
   const marks = element("g", {}, svg);
   const tip = document.createElement("div");
   tip.className = "tip";

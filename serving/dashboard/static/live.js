@@ -84,7 +84,8 @@ function tellNews(part, known) {
     item.classList.add("fresh");
     if (item.dataset.kind !== "propose") continue;
     const line = document.createElement("p");
-    line.textContent = `New decision for ${item.dataset.target}: ${item.querySelector(".why").textContent}`;
+    const step = item.querySelector(".step")?.textContent;
+    line.textContent = `New decision for ${item.dataset.target}: ${step ? `${step}. ` : ""}${item.querySelector(".why").textContent}`;
     news.append(line);
     while (news.childElementCount > 5) news.firstElementChild.remove();
   }
