@@ -72,7 +72,7 @@ def learn(
     ] = None,
     value: Annotated[
         list[str] | None,
-        typer.Option("--value", help="Column to learn; may be repeated. All numeric ones if unset."),
+        typer.Option("--value", help="Column to learn; may be repeated. Needed when several could be it."),
     ] = None,
     sensor: Annotated[
         str | None,
@@ -114,7 +114,7 @@ def forecast(
     ] = 6.0,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is expected of a target's demand, with intervals, and what came before."""
+    """Show the demand that is expected of a target in the hour ahead, with intervals, and what came before."""
     from serving.cli import forecasting
 
     forecasting.forecast(target, hours=hours, as_json=as_json)

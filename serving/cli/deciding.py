@@ -3,6 +3,7 @@
 import json
 import sys
 
+from maximus_assets.contracts.errors import Permanent
 from serving.cli import asking, tables
 from serving.cli.exits import explained
 
@@ -25,6 +26,12 @@ def decisions(target: str | None, *, limit: int, as_json: bool) -> None:
             cursor = page["next_cursor"]
             if cursor is None:
                 break
+        watched = [one.name for one in asking.settings().targets]
+        if not records and target is not None and target not in watched:
+            raise Permanent(
+                f"Nothing was ever decided about {target}, and it is not watched; watched are "
+                f"{', '.join(sorted(watched))}."
+            )
         if as_json:
             sys.stdout.write(json.dumps(records, indent=1) + "\n")
             return

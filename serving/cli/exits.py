@@ -1,6 +1,7 @@
 """How a command ends: what went wrong in one sentence on standard error, and the exit code that says which kind."""
 
 import contextlib
+import errno
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
@@ -41,6 +42,17 @@ def explained() -> Iterator[None]:
         # Whoever read our output has read enough (`maximus decisions | head`); nothing may be flushed to it any more.
         sys.stdout = None
         raise typer.Exit(Exit.DONE) from None
+    except PermissionError as error:
+        leave(
+            f"{error.filename} belongs to another user ({error.strerror}): run this as that user, or set "
+            "MAXIMUS_DATA_DIR to a folder of yours.",
+            Exit.WRONG_INPUT,
+        )
+    except OSError as error:
+        if error.filename is None:
+            raise
+        what = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see MAXIMUS_DATA_DIR"
+        leave(f"{error.filename} cannot be used ({error.strerror}): {what}.", Exit.FAILED)
 
 
 def leave(sentence: str, code: Exit) -> None:

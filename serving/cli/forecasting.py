@@ -45,12 +45,9 @@ def _why_not(target: str) -> str:
     """What the loop says about a target it does not forecast."""
     health = asking.ask("/api/v1/autonomic/health")
     found: dict[str, Any] = next((one for one in health["targets"] if one["target"] == target), {})
-    bins, needed = found.get("bins"), found.get("bins_needed")
-    progress = f" ({bins} of {needed} five-minute bins seen)" if bins is not None and needed else ""
-    return (
-        str(found.get("forecast_reason") or found.get("forecast") or "the loop has not spoken of it")
-        + progress
-    )
+    said = found.get("forecast_reason") or found.get("forecast") or "the loop has not spoken of it"
+    bins = found.get("bins")
+    return f"{said} ({bins} five-minute bins seen so far)" if bins is not None else str(said)
 
 
 def _hours(instant: str, now: datetime) -> float:

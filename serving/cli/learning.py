@@ -3,6 +3,7 @@
 `serving` never imports what learns; it starts it. Output, progress and exit code are that process's own.
 """
 
+import difflib
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import typer
 
+from maximus_assets.contracts.catalogue import CATALOGUE
+from maximus_assets.contracts.errors import BadInputError
 from serving.cli import asking
 from serving.cli.exits import Exit, UnreachableError, explained
 from serving.supervisor import runfile
@@ -38,6 +41,7 @@ def learn(
         is_ingested: Whether the asset graph takes them in.
     """
     with explained():
+        _check_sensor(sensor, is_ingested=is_ingested)
         environment = _graph_environment() if is_ingested else dict(os.environ)
         common = [part for name, value in options.items() if value is not None for part in (name, value)]
         common += [part for column in values for part in ("--value", column)]
@@ -47,6 +51,30 @@ def learn(
         if is_ingested:
             kept = [] if sensor is None else ["--sensor", sensor]
             _run("maximus_assets.defs.ingest_files", [*map(str, files), *common, *kept], environment)
+            typer.echo(
+                "Taken in. The next champion is learnt from it too, by itself and within minutes: Dagster shows the "
+                "run, `maximus status` the version in use."
+            )
+
+
+def _check_sensor(sensor: str | None, *, is_ingested: bool) -> None:
+    """Refuse a sensor nobody would use or knows, before minutes go into learning.
+
+    Raises:
+        BadInputError: It is unknown, or given without `--ingest`.
+    """
+    if sensor is None:
+        return
+    if not is_ingested:
+        raise BadInputError(
+            "only --ingest keeps it: add that, or leave this out", source="maximus learn", column="--sensor"
+        )
+    if sensor not in CATALOGUE:
+        close = difflib.get_close_matches(sensor, CATALOGUE, n=3)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        raise BadInputError(
+            f"{sensor!r} is not in the sensor catalogue{hint}", source="maximus learn", column="--sensor"
+        )
 
 
 def _run(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:

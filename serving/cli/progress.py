@@ -43,6 +43,8 @@ class Progress:
         self._started = time.monotonic()
         self._is_over = False
         self._lines: dict[str, _Line] = {}
+        self.failures: dict[str, str] = {}
+        """Stage -> why it failed."""
         self._spinner = Spinner("dots", style="yellow")
         self._live = (
             Live(console=console, get_renderable=self._draw, refresh_per_second=8)
@@ -83,6 +85,8 @@ class Progress:
         line = self._lines.setdefault(event.stage, _Line(event.stage, time.monotonic() - event.seconds))
         line.kind, line.seconds = event.kind, event.seconds
         line.text = event.text or line.text
+        if event.kind == "failed":
+            self.failures[event.stage] = event.text
         if self._live is None:
             self._append(line)
 
@@ -102,8 +106,9 @@ class Progress:
     def _draw(self) -> Table:
         table = Table.grid(padding=(0, 2))
         table.add_column(width=6)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
+        # On a narrow terminal only the words shrink: a name or a time cut short says nothing.
+        table.add_column(no_wrap=True, min_width=max(map(len, self._lines), default=0))
+        table.add_column(justify="right", no_wrap=True, min_width=7)
         table.add_column(overflow="ellipsis", no_wrap=True)
         for line in self._lines.values():
             is_open = line.kind in ("started", "moved")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from serving.cli import asking, tables
 from serving.cli.exits import Exit, explained, leave
 from serving.cli.progress import Progress
 from serving.settings import Settings
-from serving.supervisor import runfile, supervise
+from serving.supervisor import acting, ground, product, runfile, supervise
 from serving.supervisor.events import Event
 from serving.supervisor.processes import is_alive
 from serving.supervisor.product import Product
@@ -48,10 +49,12 @@ def _foreground(console: Console, settings: Settings) -> None:
 
     def listener(event: Event) -> None:
         nonlocal watch
+        if watch is not None and event.kind == "notice":
+            watch.close()  # it is being stopped: what the line says is over
         progress(event)
         if event.kind == "ready":
             progress.close()
-            _print_summary(console, settings, progress.elapsed_seconds)
+            _print_summary(console, settings, progress)
             console.print("Ctrl-C stops everything and loses nothing.", style="dim")
             watch = _Watch(console)
 
@@ -73,7 +76,7 @@ def _foreground(console: Console, settings: Settings) -> None:
 
 def _detached(console: Console, settings: Settings) -> None:
     """Hand the work to a process of its own session and draw what it tells through a pipe."""
-    settings.log_dir.mkdir(parents=True, exist_ok=True)
+    ground.lay_out(settings.data_dir)  # before there is a process that could say it only into a log
     reading, writing = os.pipe()
     with (settings.log_dir / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(
@@ -92,7 +95,7 @@ def _detached(console: Console, settings: Settings) -> None:
             event = Event.from_line(line)
             if event.kind == "ready":
                 progress.close()
-                _print_summary(console, settings, progress.elapsed_seconds)
+                _print_summary(console, settings, progress)
                 console.print(
                     "It runs on its own now: `make down` stops it, `maximus status` shows it.", style="dim"
                 )
@@ -215,9 +218,9 @@ def _loop_line(health: dict[str, Any]) -> Text:
     return line
 
 
-def _print_summary(console: Console, settings: Settings, seconds: float) -> None:
+def _print_summary(console: Console, settings: Settings, progress: Progress) -> None:
     console.print()
-    console.print(Text(f"Ready in {seconds:.0f} s.", style="bold green"))
+    console.print(Text(f"Ready in {progress.elapsed_seconds:.0f} s.", style="bold green"))
     addresses = Table.grid(padding=(0, 2))
     for name, port in (
         ("Maximus", settings.gateway_port),
@@ -233,9 +236,28 @@ def _print_summary(console: Console, settings: Settings, seconds: float) -> None
         return
     console.print()
     console.print(_loop_line(health))
+    if not health.get("champion_version"):
+        console.print(_without_forecaster(progress.failures), style="bold red")
     console.print()
-    latest = [target["latest_decision"] for target in health["targets"] if target.get("latest_decision")]
-    console.print(tables.decisions_table(latest))
+    record = runfile.read(settings.run_dir)
+    decided = acting.decided_since(health, record.started_at if record else 0.0)
+    if decided:
+        console.print(tables.decisions_table(decided))
+    else:
+        console.print(
+            f"The first decisions of this start are due within {2 * settings.loop_period_seconds:g} s: "
+            "`maximus decisions` shows them."
+        )
+
+
+def _without_forecaster(failures: Mapping[str, str]) -> str:
+    """What it means that there is no champion in use, and why there is none."""
+    why = failures.get(product.LEARNING, "the loop could not load the one the registry names")
+    why = why.removeprefix("first-learning ended with exit code 1: ")
+    return (
+        f"There is no forecaster in use: {why.rstrip('.')}. Until one is, sizes follow what came and nothing is "
+        "foreseen; every night, and whenever new telemetry comes in, another is learnt."
+    )
 
 
 def _answers(host: str, port: int) -> bool:

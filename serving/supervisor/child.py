@@ -270,10 +270,11 @@ def last_line(log: Path) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return "it wrote no log"
-    said = (line.strip()[:300] for line in reversed(lines) if line.strip() and not _is_probe(line))
+    said = (line.strip()[:300] for line in reversed(lines) if line.strip() and not _is_noise(line))
     return next(said, "it wrote nothing")
 
 
-def _is_probe(line: str) -> bool:
-    """Whether a line only tells of our own asking."""
-    return any(f'"GET {path} ' in line for path in ("/readyz", "/livez", "/health", "/server_info"))
+def _is_noise(line: str) -> bool:
+    """Whether a line only tells of our own asking, or is the advice BentoML ends every failed import with."""
+    asked = any(f'"GET {path} ' in line for path in ("/readyz", "/livez", "/health", "/server_info"))
+    return asked or line.startswith("If you are trying to import a runtime-only module")

@@ -4,16 +4,19 @@ Databases and roles are made at the direct address, for a pooler can do neither;
 `maximus_app` with the password that is in our password file.
 """
 
+import socket
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from typing import Final
+from urllib.parse import quote, urlencode, urlsplit
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from serving.settings import Settings
 from serving.supervisor.failures import CannotStartError
 from serving.supervisor.passfile import Entry, PasswordFile
-from serving.supervisor.provision import APP, DATABASE, DatabaseUrls, provision
+from serving.supervisor.provision import APP, DATABASE, DatabaseUrls, ServerUnreachableError, provision
+
+_REACH_SECONDS: Final = 5.0
 
 
 def provision_server(settings: Settings) -> tuple[DatabaseUrls, str]:
@@ -23,7 +26,7 @@ def provision_server(settings: Settings) -> tuple[DatabaseUrls, str]:
         How each role reaches it, and how the services reach it for ordinary work.
 
     Raises:
-        CannotStartError: It does not answer.
+        CannotStartError: It does not answer, or does not let us in.
         ProvisionError: It answers and refuses.
     """
     direct, pooled = settings.database_direct_url, settings.database_url
@@ -32,10 +35,10 @@ def provision_server(settings: Settings) -> tuple[DatabaseUrls, str]:
     passfile = settings.run_dir / "pgpass"
     try:
         urls = provision(direct, passfile)
-    except psycopg.OperationalError as error:
+    except ServerUnreachableError as error:
         raise CannotStartError(
-            "The server of MAXIMUS_DATABASE_URL does not let us in: "
-            f"{str(error).strip().splitlines()[-1]}. Check the address, the role and its password."
+            f"The server of {_variable(settings)} cannot be used: {error}. Check the address, the role and its "
+            "password."
         ) from error
     return urls, through_pooler(direct, pooled, urls, passfile)
 
@@ -63,6 +66,43 @@ def through_pooler(direct: str, pooled: str, urls: DatabaseUrls, passfile: Path)
         return f"postgresql://{APP}@/{DATABASE}?{urlencode(query, quote_via=quote)}"
     where = f"[{host}]" if ":" in host else host
     return f"postgresql://{APP}@{where}:{port}/{DATABASE}?{urlencode(query, quote_via=quote)}"
+
+
+def reach_redis(url: str) -> str:
+    """See that somebody listens at MAXIMUS_REDIS_URL.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+
+    Returns:
+        The place, without name or password.
+
+    Raises:
+        CannotStartError: Nobody does.
+    """
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "unix":
+            where = parts.path
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_REACH_SECONDS)
+                connection.connect(parts.path)
+        else:
+            host, port = parts.hostname or "localhost", parts.port or 6379
+            where = f"{host}:{port}"
+            socket.create_connection((host, port), _REACH_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise CannotStartError(
+            f"Nothing answers at the address of MAXIMUS_REDIS_URL ({error}): start that server, or unset it to use "
+            "the embedded one."
+        ) from error
+    return where
+
+
+def _variable(settings: Settings) -> str:
+    """The setting that names the server the databases are made on."""
+    is_apart = settings.database_direct_url != settings.database_url
+    return "MAXIMUS_DATABASE_DIRECT_URL" if is_apart else "MAXIMUS_DATABASE_URL"
 
 
 def _place(url: str) -> tuple[str, int]:

@@ -13,3 +13,7 @@ class StartFailedError(Retryable):
 
 class InterruptedStartError(Retryable):
     """Somebody asked for the end before everything was up."""
+
+
+class StillRunningError(Retryable):
+    """What should have been stopped holds its lock still."""

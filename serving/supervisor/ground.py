@@ -66,6 +66,11 @@ def _explained(data_dir: Path) -> Iterator[None]:
                 f"The disk under {data_dir} is full: free some space, or set MAXIMUS_DATA_DIR to a folder on another "
                 "disk."
             ) from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise CannotStartError(
+                f"The data folder {data_dir} cannot be made, for a file is in its place or on the way to it: set "
+                "MAXIMUS_DATA_DIR to a folder."
+            ) from error
         raise CannotStartError(
             f"The data folder {data_dir} cannot be written ({error.strerror}): change its owner, or set "
             "MAXIMUS_DATA_DIR to a folder of yours."

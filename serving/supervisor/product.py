@@ -3,7 +3,8 @@
 Everything that can run side by side does: a start is bounded by imports on two cores, not by order. Only three things
 wait: whatever speaks to PostgreSQL for PostgreSQL, the loop and the gateway for the tables of the knowledge base, and
 the first learning for MLflow. The same stages run at the first start and at every later one; what there is nothing
-to do for says so and ends at once.
+to do for says so and ends at once. At a later start the loop has its champion on disk, so nothing else takes part in
+the race for the cores until it acts: MLflow and Dagster are pages to look at then, and work for later.
 """
 
 import asyncio
@@ -13,15 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import Final
 
 import httpx
 
 from maximus_assets.contracts.naming import CHAMPION, FORECASTER
 from serving.knowledge.migrate import migrate
+from serving.predictors.shelf import Shelf
 from serving.settings import Settings
-from serving.supervisor import children, external, storage
+from serving.supervisor import acting, children, external, storage
 from serving.supervisor.backoff import Backoff
 from serving.supervisor.child import Child, ChildSpec
 from serving.supervisor.children import Ground
@@ -33,8 +34,14 @@ from serving.supervisor.processes import Identity
 from serving.supervisor.runfile import ChildRecord
 from serving.supervisor.stages import Say, Skipped, Stage, run
 
-_FIRST_DECISIONS_SECONDS = 90.0
-_FIRST_RUN = (sys.executable, "-m", "maximus_assets.defs.first_run")
+LEARNING: Final = "First learning"
+"""Name of the stage that learns the first champion: whoever sums a start up looks for it."""
+
+_LIVE_SECONDS: Final = 90.0
+_PATIENCE_SECONDS: Final = 60.0
+"""How long a start waits for what is worth showing and not worth failing for."""
+_CHAMPION_SECONDS: Final = 30.0
+_FIRST_RUN: Final = (sys.executable, "-m", "maximus_assets.defs.first_run")
 
 
 @dataclass
@@ -55,6 +62,7 @@ class Product:
     pending: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _ground: Ground | None = field(default=None, init=False)
     _acting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _registry: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _champion_before: str = field(default="", init=False)
     _started_at: float = field(default_factory=time.time, init=False)
 
@@ -91,15 +99,21 @@ class Product:
             Stage("PostgreSQL", self._postgres),
             Stage("Valkey", self._valkey),
             Stage("Knowledge base", self._knowledge, ("PostgreSQL",)),
-            Stage("MLflow", self._mlflow, ("PostgreSQL",)),
+            Stage("MLflow", self._mlflow, ("PostgreSQL",), is_awaited=False),
             Stage("Control loop", self._loop, ("Knowledge base", "Valkey")),
             # Needs nothing of the loop; but on two cores, importing beside it and MLflow would make all three wait.
             Stage("Gateway", self._gateway, ("Control loop",)),
-            Stage("First learning", self._learning, ("Knowledge base", "MLflow"), is_essential=False),
-            Stage("First decisions", self._decisions, ("Control loop", "Gateway", "First learning")),
+            Stage(LEARNING, self._learning, ("Knowledge base",), is_essential=False),
+            Stage("First decisions", self._decisions, ("Control loop", "Gateway", LEARNING)),
             # Pages to look at and work for later: nobody waits for them.
             Stage("Dagster", self._dagster, ("PostgreSQL",), is_essential=False, is_awaited=False),
-            Stage("Learning check", self._check, ("First decisions",), is_essential=False, is_awaited=False),
+            Stage(
+                "Learning check",
+                self._check,
+                ("First decisions", "MLflow"),
+                is_essential=False,
+                is_awaited=False,
+            ),
             # Not beside that: its automation would find the same work to do and begin it too.
             Stage(
                 "Dagster daemon",
@@ -146,7 +160,8 @@ class Product:
 
     async def _valkey(self, _: Say) -> str:
         if self.settings.redis_url is not None:
-            raise Skipped("the server of MAXIMUS_REDIS_URL")
+            where = await asyncio.to_thread(external.reach_redis, self.settings.redis_url)
+            raise Skipped(f"the server of MAXIMUS_REDIS_URL, {where}")
         await self._keep(children.valkey(self.settings, self.shell))
         return "embedded"
 
@@ -156,6 +171,9 @@ class Product:
 
     async def _mlflow(self, say: Say) -> str:
         ground = self._standing()
+        if self._champion_before and self._is_on_disk(self._champion_before):
+            say("waiting for the loop")
+            await self._acting.wait()
         if await asyncio.to_thread(storage.is_outdated, "mlflow", ground.urls.mlflow):
             say("migrating its tables")
             await self._do(
@@ -164,6 +182,7 @@ class Product:
         elif not self._champion_before:
             say("making its tables")
         await self._keep(children.mlflow(ground))
+        self._registry.set()
         return self.children[children.MLFLOW].spec.address
 
     async def _dagster(self, say: Say) -> str:
@@ -199,6 +218,8 @@ class Product:
         """Materialize the asset graph once, when there is no champion: later learning is the schedule's."""
         if self._champion_before:
             raise Skipped(f"{FORECASTER} version {self._champion_before} is the champion")
+        say("waiting for MLflow")
+        await self._registry.wait()
         storage.configure_dagster(self.settings.data_dir / "dagster")
         last = ""
 
@@ -228,35 +249,53 @@ class Product:
         return last
 
     async def _decisions(self, say: Say) -> str:
-        """Wait until the loop works with the champion and there is a decision about every target."""
-        address = self.children[children.GATEWAY].spec.address
-        deadline = time.monotonic() + _FIRST_DECISIONS_SECONDS
-        names = {target.name for target in self.settings.targets}
-        wanted = await asyncio.to_thread(storage.champion, self._standing().urls.mlflow, FORECASTER, CHAMPION)
-        # At a restart the newest decisions there are will do: a new one is up to a period away.
-        since = 0.0 if self._champion_before else self._started_at
-        is_loaded = False
-        async with httpx.AsyncClient(base_url=address, timeout=5.0) as client:
+        """Wait until the loop of this start lives and uses the champion.
+
+        At the first start also until it has decided about every target with the champion; two turns are enough for
+        that, and where turns are long it is not waited for. A champion it cannot use is said and no reason to stop:
+        it goes on without, and the learning check is next.
+
+        Raises:
+            StartFailedError: The loop does not turn.
+        """
+        began = time.monotonic()
+        champion = await asyncio.to_thread(
+            storage.champion, self._standing().urls.mlflow, FORECASTER, CHAMPION
+        )
+        patience = min(_PATIENCE_SECONDS, 2 * self.settings.loop_period_seconds + _CHAMPION_SECONDS)
+        log = self.settings.log_dir / "loop.log"
+        async with httpx.AsyncClient(
+            base_url=self.children[children.GATEWAY].spec.address, timeout=5.0, trust_env=False
+        ) as client:
             while True:
-                health = await _health(client)
-                if not is_loaded and health.get("champion_version") == wanted:
-                    is_loaded = True
-                    if wanted and not self._champion_before:
-                        since = (
-                            time.time()
-                        )  # the first decisions worth showing are those that know the forecast
-                missing = names - _decided(health, since)
-                if is_loaded and not missing:
+                found = acting.judge(await acting.ask(client), since=self._started_at, champion=champion)
+                waited = time.monotonic() - began
+                if not found.is_live:
+                    if waited > _LIVE_SECONDS:
+                        raise StartFailedError(f"The loop did not turn within {waited:.0f} s. Its log: {log}")
+                    say("waiting for the loop to turn")
+                elif not found.has_champion:
+                    if waited > _CHAMPION_SECONDS:
+                        self._acting.set()
+                        return (
+                            f"the loop goes on without version {champion}, which it could not load: see {log}"
+                        )
+                    say(f"waiting for the loop to load version {champion}")
+                elif self._champion_before:
                     self._acting.set()
-                    return f"{len(names)} targets"
-                waiting = sorted(missing) if is_loaded else [f"the loop to load version {wanted}"]
-                if time.monotonic() > deadline:
-                    raise StartFailedError(
-                        f"waited {_FIRST_DECISIONS_SECONDS:.0f} s for {', '.join(waiting)}. "
-                        f"Its log: {self.settings.log_dir / 'loop.log'}"
-                    )
-                say("waiting for " + ", ".join(waiting))
+                    return f"the loop goes on with version {champion}"
+                elif not found.undecided or waited > patience:
+                    self._acting.set()
+                    about = len(self.settings.targets) - len(found.undecided)
+                    return f"about {about} of {len(self.settings.targets)} targets"
+                else:
+                    say("waiting for " + ", ".join(found.undecided))
                 await asyncio.sleep(0.25)
+
+    def _is_on_disk(self, version: str) -> bool:
+        """Whether the loop can load this version without the registry."""
+        kept = Shelf(self.settings.data_dir / "champion").last()
+        return kept is not None and kept.named.version == version
 
     async def _keep(self, spec: ChildSpec) -> None:
         """Start a child and keep it running; returns once it is ready."""
@@ -306,23 +345,3 @@ def _words_of(line: str) -> str:
     if not isinstance(said, dict):
         return ""
     return str(said.get("detail") or said.get("stage") or "")
-
-
-async def _health(client: httpx.AsyncClient) -> dict[str, Any]:
-    """What the gateway says of the loop; nothing while it cannot say."""
-    try:
-        answer = await client.get("/api/v1/autonomic/health")
-        health = answer.json()
-    except (httpx.HTTPError, ValueError):
-        return {}
-    return health if isinstance(health, dict) else {}
-
-
-def _decided(health: Mapping[str, Any], since: float) -> set[str]:
-    """The targets the loop has decided about since then."""
-    found = {target["target"]: target.get("latest_decision") for target in health.get("targets", [])}
-    return {
-        name
-        for name, decision in found.items()
-        if decision and datetime.fromisoformat(decision["last_at"]).timestamp() >= since
-    }

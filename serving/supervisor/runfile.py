@@ -123,6 +123,19 @@ def locked(folder: Path) -> Iterator[bool]:
         os.close(handle)
 
 
+def sign(folder: Path, holder: Identity) -> None:
+    """Write into the lock who holds it, so that `down` finds him whatever became of the run file; the lock must be ours."""
+    (folder / LOCK_FILE).write_text(json.dumps(asdict(holder)), encoding="utf-8")
+
+
+def holder(folder: Path) -> Identity | None:
+    """Who signed the lock last; None when nobody did."""
+    try:
+        return Identity(**json.loads((folder / LOCK_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def is_held(folder: Path) -> bool:
     """Whether a supervisor lives on this data folder."""
     if not (folder / LOCK_FILE).exists():

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from serving.settings import Settings
 from serving.supervisor import ground, logs, processes, runfile
 from serving.supervisor.events import Event, Listener
-from serving.supervisor.failures import InterruptedStartError
+from serving.supervisor.failures import InterruptedStartError, StillRunningError
+from serving.supervisor.places import explain
+from serving.supervisor.processes import Identity
 from serving.supervisor.product import Product
 from serving.supervisor.runfile import RunRecord
 
@@ -45,9 +47,10 @@ class Supervisor:
     on_tick: Callable[[Product], None] | None = None
     _record: RunRecord = field(init=False)
     _product: Product = field(init=False)
+    _is_behind: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._product = Product(self.settings, self.shell, self._write)
+        self._product = Product(self.settings, self.shell, self._note)
         self._record = RunRecord(
             boot=processes.boot_id(), supervisor=processes.identify(os.getpid()), started_at=time.time()
         )
@@ -63,6 +66,7 @@ class Supervisor:
         with runfile.locked(self.settings.run_dir) as is_ours:
             if not is_ours:
                 raise AlreadyRunningError
+            runfile.sign(self.settings.run_dir, self._record.supervisor)
             stopped = stop_leftovers(self.settings)
             if stopped:
                 self.listener(
@@ -110,7 +114,23 @@ class Supervisor:
             known = self._product.leaders()
             processes.reap_orphans(known)
             processes.kill_strays(known)
-            logs.rotate(self.settings.log_dir)
+            if self._is_behind:
+                self._note()
+            with contextlib.suppress(OSError):  # as above: a full disk is no reason to stop sweeping
+                logs.rotate(self.settings.log_dir)
+
+    def _note(self) -> None:
+        """Write down what changed. A full disk must not cost a child its keeper: it is said, and made up for later."""
+        try:
+            self._write()
+        except OSError as error:
+            if not self._is_behind:
+                self.listener(
+                    Event("notice", text=f"{explain(error, self.settings.data_dir)}; it goes on meanwhile")
+                )
+            self._is_behind = True
+        else:
+            self._is_behind = False
 
     def _write(self) -> None:
         self._record = RunRecord(**{**vars(self._record), "children": self._product.records()})
@@ -141,20 +161,36 @@ def take_down(settings: Settings, say: Callable[[str], None], *, seconds: float 
 
     Returns:
         Whether anything ran.
+
+    Raises:
+        StillRunningError: Somebody holds the lock still.
     """
     if not settings.run_dir.exists():
         return False
-    record = runfile.read(settings.run_dir)
     had_supervisor = runfile.is_held(settings.run_dir)
-    if had_supervisor and record is not None:
-        processes.send(record.supervisor, signal.SIGTERM)
-        say(f"asked the supervisor (pid {record.supervisor.pid}) to stop")
-        if not processes.wait_gone([record.supervisor], seconds):
+    supervisor = _holder(settings)
+    if had_supervisor and supervisor is not None:
+        processes.send(supervisor, signal.SIGTERM)
+        say(f"asked the supervisor (pid {supervisor.pid}) to stop")
+        if not processes.wait_gone([supervisor], seconds):
             say("it does not stop: killing it")
-            processes.send(record.supervisor, signal.SIGKILL)
-            processes.wait_gone([record.supervisor], 5.0)
+            processes.send(supervisor, signal.SIGKILL)
+            processes.wait_gone([supervisor], 5.0)
     with runfile.locked(settings.run_dir) as is_ours:
-        stopped = stop_leftovers(settings) if is_ours else 0
+        if not is_ours:
+            raise StillRunningError(
+                f"A supervisor holds {settings.run_dir / runfile.LOCK_FILE} and could not be stopped: try again, or end "
+                "it by hand (fuser names it)."
+            )
+        stopped = stop_leftovers(settings)
     if stopped:
         say(f"stopped {stopped} processes a killed supervisor had left")
     return had_supervisor or stopped > 0
+
+
+def _holder(settings: Settings) -> Identity | None:
+    """The supervisor that holds the lock: as it signed it, else as the run file says."""
+    signed, record = runfile.holder(settings.run_dir), runfile.read(settings.run_dir)
+    if signed is not None and processes.is_alive(signed):
+        return signed
+    return record.supervisor if record is not None else None

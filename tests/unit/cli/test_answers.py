@@ -257,13 +257,13 @@ def test_a_forecast_is_plotted_with_its_interval_and_listed(gateway):
 
 
 def test_a_target_without_a_forecast_says_why(gateway):
-    target = {"target": "host", "forecast": "cold", "forecast_reason": "", "bins": 40, "bins_needed": 288}
+    target = {"target": "host", "forecast": "cold", "forecast_reason": "", "bins": 40}
     gateway.answers["/api/v1/autonomic/forecasts"] = (200, "application/json", {**FORECASTS, "latest": None})
     # 503, for the loop is not alive: it is an answer all the same.
     health = {"status": "stale", "summary": "", "targets": [target]}
     gateway.answers["/api/v1/autonomic/health"] = (503, "application/json", health)
     said = run("forecast", "host").stdout
-    assert "There is no forecast yet: cold (40 of 288 five-minute bins seen)" in said
+    assert "There is no forecast yet: cold (40 five-minute bins seen so far)" in said
 
 
 def test_a_limit_out_of_range_is_wrong_use():

@@ -23,7 +23,7 @@ def test_a_small_log_is_left_alone(tmp_path):
 
 
 def test_a_process_that_is_writing_goes_on_in_the_emptied_log(tmp_path):
-    code = "import sys\nfor line in sys.stdin: sys.stdout.write(line); sys.stdout.flush(); sys.stderr.write('.')\n"
+    code = "import sys\nfor line in sys.stdin: sys.stdout.write(line); sys.stdout.flush(); print('.', end='', file=sys.stderr, flush=True)\n"
     with (tmp_path / "a.log").open("ab") as log:
         writer = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=log, stderr=subprocess.PIPE, text=True
