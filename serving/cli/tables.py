@@ -59,17 +59,17 @@ def decisions_table(records: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def what(record: Mapping[str, Any]) -> str:
-    """What was decided, in a few words: `set_replicas 12 -> 14 (dry run)`."""
-    plan = record.get("plan")
+    """What was decided, in a few words: `set_replicas 12 -> 14 (dry run)`, `stands: set_replicas 12 -> 14 x7`."""
+    plan, standing = record.get("plan"), record.get("state", {}).get("standing_change")
     if plan:
         words = ", ".join(
             f"{action['kind']} {action['current']:g} -> {action['desired']:g}" for action in plan["actions"]
         )
+        words += " (dry run)" if record.get("is_dry_run") else ""
     else:
-        words = "nothing to do"
+        words = f"stands: {standing}" if standing else "nothing to do"
     count = record.get("count", 1)
-    times = f" x{count}" if count > 1 else ""
-    return words + (" (dry run)" if plan and record.get("is_dry_run") else "") + times
+    return f"{words} x{count}" if count > 1 else words
 
 
 def when(instant: str) -> str:

@@ -135,7 +135,12 @@ def test_a_stranger_on_the_port_is_not_taken_for_the_gateway(gateway):
 
 def test_decisions_are_shown_with_what_and_why(gateway):
     plan = {"actions": [{"kind": "set_replicas", "current": 12.0, "desired": 14.0}]}
-    page = [decision(1, plan=plan, kind="propose"), decision(2, count=7, model_version="")]
+    standing = {"standing_change": "set_replicas 12 -> 14"}
+    page = [
+        decision(1, plan=plan, kind="propose"),
+        decision(2, count=7, model_version=""),
+        decision(3, count=5, state=standing),
+    ]
     gateway.answers["/api/v1/governance/decisions"] = (
         200,
         "application/json",
@@ -144,6 +149,7 @@ def test_decisions_are_shown_with_what_and_why(gateway):
     said = run("decisions", "--target", "demo-shop").stdout
     assert "set_replicas 12 -> 14 (dry run)" in said
     assert "nothing to do x7" in said
+    assert "stands: set_replicas 12 -> 14 x5" in said
     assert "the size fits" in said
     assert re.search(r"\bv3\b", said)
     assert gateway.asked[0][1]["target"] == "demo-shop"
