@@ -5,9 +5,9 @@ tables. It is hard because behind a pooler in transaction mode everything that l
 locks, prepared statements) quietly stops working.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, ClassVar, Final, Self
 
 import psycopg
 from psycopg import AsyncConnection, Connection
@@ -94,6 +94,49 @@ def pool(
         },
         check=AsyncConnectionPool.check_connection,
     )
+
+
+class Pooled:
+    """Something that talks to the knowledge base over a pool of its own. Open it before use, or use it in `async with`.
+
+    Args:
+        url: libpq URL; may lead through a pooler when `is_pooled`.
+        is_pooled: Whether it does.
+        pool_size: Most connections, 1 to 20.
+        timeout_seconds: How long a call waits for a connection.
+    """
+
+    purpose: ClassVar[str]
+    """What the connections are for, as the server shows it."""
+
+    def __init__(
+        self, url: str, *, is_pooled: bool = False, pool_size: int = 4, timeout_seconds: float = 5.0
+    ) -> None:
+        self._pool: AsyncConnectionPool[AsyncConnection] = pool(
+            url, name=self.purpose, max_size=pool_size, is_pooled=is_pooled, timeout_seconds=timeout_seconds
+        )
+
+    async def open(self) -> None:
+        """Start connecting; does not wait for the server, which may come later."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool; what goes wrong because the server is away is retryable."""
+        with unavailable_is_retryable():
+            async with self._pool.connection() as connection:
+                yield connection
 
 
 def connect(url: str, *, name: str) -> Connection:

@@ -4,18 +4,14 @@ Belongs here: SELECTs, each bounded. Does not: writing, and anything that rememb
 tables grow for months: every query either goes by an index or says over what it goes.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, LiteralString, NamedTuple, Self
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
-
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from maximus_assets.contracts.decision import DecisionKind, DecisionRecord
 from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
-from serving.knowledge.connect import pool, unavailable_is_retryable
+from serving.knowledge.connect import Pooled
 from serving.knowledge.heartbeat import Heartbeat
 from serving.knowledge.rows import DECISION_COLUMNS, LONGEST_DECISION, decision_from_row
 
@@ -68,7 +64,7 @@ class ForecastRow(NamedTuple):
     actual: float | None
 
 
-class KnowledgeQueries:
+class KnowledgeQueries(Pooled):
     """Reads the knowledge base. Open it before use: `async with KnowledgeQueries(url) as queries`.
 
     Every method raises `KnowledgeUnavailableError` (Retryable) while the server cannot be asked. Intervals hold their
@@ -81,27 +77,7 @@ class KnowledgeQueries:
         timeout_seconds: How long a call waits for a connection.
     """
 
-    def __init__(
-        self, url: str, *, is_pooled: bool = False, pool_size: int = 4, timeout_seconds: float = 5.0
-    ) -> None:
-        self._pool: AsyncConnectionPool[AsyncConnection] = pool(
-            url, name="queries", max_size=pool_size, is_pooled=is_pooled, timeout_seconds=timeout_seconds
-        )
-
-    async def open(self) -> None:
-        """Start connecting; does not wait for the server, which may come later."""
-        await self._pool.open(wait=False)
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.close()
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    purpose = "queries"
 
     async def ping(self) -> None:
         """Ask the server for an answer, any."""
@@ -260,12 +236,6 @@ class KnowledgeQueries:
         async with self._connection() as connection:
             cursor = await connection.execute(query, parameters)
             return await cursor.fetchall()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        with unavailable_is_retryable():
-            async with self._pool.connection() as connection:
-                yield connection
 
 
 _LATEST_DECISIONS: Final = f"""

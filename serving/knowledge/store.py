@@ -7,20 +7,18 @@ written only while the epoch they were taken under is the lease's present one, i
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from maximus_assets.contracts.decision import DecisionRecord
 from maximus_assets.contracts.errors import Permanent
 from maximus_assets.contracts.prediction import Forecast
 from maximus_assets.contracts.telemetry import Sample
-from serving.knowledge.connect import CHANNEL, pool, unavailable_is_retryable
+from serving.knowledge.connect import CHANNEL, Pooled
 from serving.knowledge.heartbeat import Heartbeat, LoopState
 from serving.knowledge.rows import copy_text, decision_row
 
@@ -75,7 +73,7 @@ SET holder = excluded.holder, epoch = excluded.epoch, pid = excluded.pid, starte
 _FENCE: Final = "SELECT 1 FROM knowledge.lease WHERE name = %s AND epoch = %s FOR SHARE"
 
 
-class KnowledgeStore:
+class KnowledgeStore(Pooled):
     """Writes the knowledge base. Open it before use: `async with KnowledgeStore(url) as store`.
 
     Every method raises `KnowledgeUnavailableError` (Retryable) while the server cannot take the write; then nothing of
@@ -88,27 +86,7 @@ class KnowledgeStore:
         timeout_seconds: How long a call waits for a connection.
     """
 
-    def __init__(
-        self, url: str, *, is_pooled: bool = False, pool_size: int = 4, timeout_seconds: float = 5.0
-    ) -> None:
-        self._pool: AsyncConnectionPool[AsyncConnection] = pool(
-            url, name="store", max_size=pool_size, is_pooled=is_pooled, timeout_seconds=timeout_seconds
-        )
-
-    async def open(self) -> None:
-        """Start connecting; does not wait for the server, which may come later."""
-        await self._pool.open(wait=False)
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.close()
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    purpose = "store"
 
     async def record_samples(self, samples: Sequence[Sample]) -> None:
         """Keep samples; one that is known already (same target, sensor, instant) is left as it is.
@@ -214,12 +192,6 @@ class KnowledgeStore:
             row = await cursor.fetchone()
             assert row is not None
             return list(row[0])
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        with unavailable_is_retryable():
-            async with self._pool.connection() as connection:
-                yield connection
 
 
 async def _upsert_decisions(connection: AsyncConnection, records: Sequence[DecisionRecord]) -> None:

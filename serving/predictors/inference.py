@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -211,21 +211,18 @@ def read_answer(answer: "pd.DataFrame", end_at: datetime, version: str) -> dict[
     }
 
 
-def _without_champion(series: Series, end_at: datetime) -> Forecast:
+def _none(series: Series, end_at: datetime, status: Literal["no_champion", "cold"], reason: str) -> Forecast:
+    """A forecast without points, and why."""
     return Forecast(
-        target=series.target,
-        sensor=series.sensor,
-        issued_at=end_at,
-        status="no_champion",
-        reason="no forecaster has been promoted, or the registry was never reached",
+        target=series.target, sensor=series.sensor, issued_at=end_at, status=status, reason=reason
+    )
+
+
+def _without_champion(series: Series, end_at: datetime) -> Forecast:
+    return _none(
+        series, end_at, "no_champion", "no forecaster has been promoted, or the registry was never reached"
     )
 
 
 def _not_yet(series: Series, end_at: datetime) -> Forecast:
-    return Forecast(
-        target=series.target,
-        sensor=series.sensor,
-        issued_at=end_at,
-        status="cold",
-        reason="the first forecast is still being computed",
-    )
+    return _none(series, end_at, "cold", "the first forecast is still being computed")
