@@ -16,11 +16,15 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DIRECT = [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])]
-CONSTRAINTS = {
-    canonicalize_name(name): pinned
+PINS = [
+    Requirement(line)
     for line in (ROOT / "constraints.txt").read_text().splitlines()
     if line and not line.startswith("#")
-    for name, _, pinned in [line.partition("==")]
+]
+CONSTRAINTS = {
+    canonicalize_name(pin.name): next(iter(pin.specifier)).version
+    for pin in PINS
+    if pin.marker is None or pin.marker.evaluate()
 }
 
 

@@ -49,10 +49,11 @@ def test_every_method_moves_with_the_unit_of_its_series(method: Forecaster, scal
     plain = backtest(method, History(values, START, STEP))
     moved = backtest(method, History(scale * values + shift, START, STEP))
     assert moved.state.season_steps == plain.state.season_steps
-    # The likelihood is maximised numerically, so coefficients agree to the optimiser's tolerance only.
-    assert moved.judging.forecasts == pytest.approx(
-        scale * plain.judging.forecasts + shift, abs=0.02 * scale * np.nanstd(values)
-    )
+    # The likelihood is maximised numerically, so coefficients agree to the optimiser's tolerance only, and where it
+    # stops depends on how the processor rounds: single forecasts have been seen 3 % of the spread apart.
+    apart = np.abs(moved.judging.forecasts - (scale * plain.judging.forecasts + shift))
+    assert apart.max() < 0.05 * scale * np.nanstd(values)
+    assert apart.mean() < 0.01 * scale * np.nanstd(values)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
