@@ -35,7 +35,7 @@ def test_a_start_ends_with_addresses_the_loop_and_the_first_decisions(installati
         assert any(
             target in line and any(words in line for words in ("dry run", "nothing to do", "stands:"))
             for line in said.splitlines()
-        )
+        ), said
     shop = next(line for line in said.splitlines() if " demo-shop " in line)
     assert " v1 " in shop, "the first decisions shown are those taken with the champion"
 
