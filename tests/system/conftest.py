@@ -54,7 +54,7 @@ class Installation:
         began = time.monotonic()
         done = self.run("up", "--detach")
         self.ready_seconds = time.monotonic() - began
-        self.first_output = done.stdout
+        self.first_output = self.first_output or done.stdout  # of the fresh start; later ones resume
         assert done.returncode == 0, done.stdout + done.stderr + self.logs()
         self.look()
 

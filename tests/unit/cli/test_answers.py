@@ -200,14 +200,22 @@ def test_decisions_about_a_target_nobody_watches_are_refused_by_name(gateway):
 
 
 def test_a_data_folder_of_another_user_is_one_sentence(tmp_path):
-    """Asked as another user when we are root, for root may look everywhere."""
+    """Asked as another user when we are root, for root may look everywhere.
+
+    Everything is imported before, for the other user may not be able to look into our checkout either.
+    """
     (tmp_path / "run").mkdir(mode=0o700)
     (tmp_path / "run").chmod(0 if os.geteuid() else 0o700)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     script = (
-        "import os, sys\nfrom serving.cli import app, running\nsys.argv = ['maximus', sys.argv[1]]\n"
-        "if os.geteuid() == 0: os.setuid(65534)\napp()"
+        "import importlib, os, pkgutil, sys\nimport serving.cli, serving.supervisor\n"
+        "from typer.testing import CliRunner\nfrom serving.cli import app\n"
+        "for room in (serving.cli, serving.supervisor):\n"
+        "    for module in pkgutil.iter_modules(room.__path__, room.__name__ + '.'):\n"
+        "        if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
+        "CliRunner().invoke(app, [sys.argv[1], '--help'])\n"
+        "sys.argv = ['maximus', sys.argv[1]]\nif os.geteuid() == 0: os.setuid(65534)\napp()"
     )
     for command in ("status", "down", "up"):
         done = subprocess.run(
