@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -77,12 +78,14 @@ def _explained(data_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def check_ports(host: str, ports: Mapping[str, int]) -> None:
+def check_ports(host: str, ports: Mapping[str, int], *, patience_seconds: float = 3.0) -> None:
     """Refuse to start while somebody else listens where we want to.
 
     Args:
         host: The address to listen on.
         ports: Variable that changes the port, to the port.
+        patience_seconds: How long a port may stay taken: the kernel needs a moment to take back those of a process
+            that was just ended, such as what a killed supervisor had left.
 
     Raises:
         CannotStartError: One is taken, or two of ours are the same.
@@ -91,19 +94,28 @@ def check_ports(host: str, ports: Mapping[str, int]) -> None:
         twin = next((other for other, its in ports.items() if its == port and other != variable), None)
         if twin is not None:
             raise CannotStartError(f"{variable} and {twin} are both {port}: give them different ports.")
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As the servers do: a connection of yesterday that lingers in the kernel is no reason to refuse.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except PermissionError as error:
-                raise CannotStartError(
-                    f"Port {port} is reserved for root: set {variable} to one above 1024."
-                ) from error
-            except OSError as error:
+        deadline = time.monotonic() + patience_seconds
+        while not _can_bind(host, port, variable):
+            if time.monotonic() >= deadline:
                 raise CannotStartError(
                     f"Port {port} is taken{_holder(port)}: stop that process, or set {variable} to another port."
-                ) from error
+                )
+            time.sleep(0.05)
+
+
+def _can_bind(host: str, port: int, variable: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the servers do: a connection of yesterday that lingers in the kernel is no reason to refuse.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError as error:
+            raise CannotStartError(
+                f"Port {port} is reserved for root: set {variable} to one above 1024."
+            ) from error
+        except OSError:
+            return False
+    return True
 
 
 def _holder(port: int) -> str:

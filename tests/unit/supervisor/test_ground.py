@@ -3,6 +3,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_a_taken_port_is_named_with_its_holder_and_its_variable():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(CannotStartError) as caught:
-            ground.check_ports("127.0.0.1", {"MAXIMUS_GATEWAY_PORT": port})
+            ground.check_ports("127.0.0.1", {"MAXIMUS_GATEWAY_PORT": port}, patience_seconds=0.1)
     message = str(caught.value)
     assert message.startswith(f"Port {port} is taken by ")
     assert f"(pid {os.getpid()})" in message
@@ -92,9 +93,19 @@ def test_free_ports_pass_and_stay_free():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for _ in range(2):
-        ground.check_ports("127.0.0.1", {"MAXIMUS_LOOP_PORT": port})
+        ground.check_ports("127.0.0.1", {"MAXIMUS_LOOP_PORT": port}, patience_seconds=0.1)
 
 
 def test_one_port_for_two_servers_is_refused():
     with pytest.raises(CannotStartError, match="MAXIMUS_A and MAXIMUS_B are both 12345"):
         ground.check_ports("127.0.0.1", {"MAXIMUS_A": 12345, "MAXIMUS_B": 12345})
+
+
+def test_a_port_that_is_given_back_in_a_moment_is_waited_for():
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    holder.listen()
+    release = threading.Timer(0.2, holder.close)
+    release.start()
+    ground.check_ports("127.0.0.1", {"MAXIMUS_GATEWAY_PORT": holder.getsockname()[1]}, patience_seconds=10.0)
+    release.join()
