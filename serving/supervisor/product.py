@@ -99,14 +99,21 @@ class Product:
             Stage("PostgreSQL", self._postgres),
             Stage("Valkey", self._valkey),
             Stage("Knowledge base", self._knowledge, ("PostgreSQL",)),
-            Stage("MLflow", self._mlflow, ("PostgreSQL",), is_awaited=False),
+            Stage("MLflow", self._mlflow, ("PostgreSQL",), is_awaited=False, is_retried=True),
             Stage("Control loop", self._loop, ("Knowledge base", "Valkey")),
             # Needs nothing of the loop; but on two cores, importing beside it and MLflow would make all three wait.
             Stage("Gateway", self._gateway, ("Control loop",)),
             Stage(LEARNING, self._learning, ("Knowledge base",), is_essential=False),
             Stage("First decisions", self._decisions, ("Control loop", "Gateway", LEARNING)),
             # Pages to look at and work for later: nobody waits for them.
-            Stage("Dagster", self._dagster, ("PostgreSQL",), is_essential=False, is_awaited=False),
+            Stage(
+                "Dagster",
+                self._dagster,
+                ("PostgreSQL",),
+                is_essential=False,
+                is_awaited=False,
+                is_retried=True,
+            ),
             Stage(
                 "Learning check",
                 self._check,
@@ -121,6 +128,7 @@ class Product:
                 ("Dagster", "Learning check"),
                 is_essential=False,
                 is_awaited=False,
+                is_retried=True,
             ),
         )
         self.pending = await run(stages, listener)
@@ -298,7 +306,9 @@ class Product:
         return kept is not None and kept.named.version == version
 
     async def _keep(self, spec: ChildSpec) -> None:
-        """Start a child and keep it running; returns once it is ready."""
+        """Start a child and keep it running; returns once it is ready. An earlier attempt's is stopped first."""
+        if (earlier := self.children.get(spec.name)) is not None:
+            await earlier.stop()
         child = Child(spec, Backoff(random.Random()), self.on_change)  # noqa: S311  # jitter is no secret
         self.children[spec.name] = child
         await child.start()

@@ -8,6 +8,7 @@ package, so it is read from there.
 import ast
 import importlib.util
 import json
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,10 @@ _VERSIONS: Final = {
     "mlflow": "store/db_migrations/versions",
     "dagster": "_core/storage/alembic/versions",
 }
+_PARSING: Final = threading.Lock()
+"""CPython 3.11 counts the depth of all parsers in one place: two threads in `ast.parse` fail each other (SystemError,
+"AST constructor recursion depth mismatch", cpython issue 106905), and the stages of a start ask from threads."""
+
 _OPTIONS: Final = {
     "storage": {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}},
     # One run at a time: learning shares two cores with the loop.
@@ -105,7 +110,9 @@ def heads(package: str) -> set[str]:
 def _assignments(script: Path) -> dict[str, object]:
     """The literals a migration assigns to its own `revision` and `down_revision`; nothing of it is run."""
     found: dict[str, object] = {}
-    for node in ast.parse(script.read_text(encoding="utf-8")).body:
+    with _PARSING:
+        parsed = ast.parse(script.read_text(encoding="utf-8"))
+    for node in parsed.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name, value = node.targets[0].id, node.value
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:

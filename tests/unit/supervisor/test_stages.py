@@ -111,6 +111,70 @@ async def test_an_error_nobody_foresaw_ends_the_start_too(story):
         await run([Stage("a", fail, is_essential=False)], story.append)
 
 
+async def test_after_the_start_a_failure_is_told_and_tried_again_until_it_works(story):
+    complete, done, pauses = asyncio.Event(), asyncio.Event(), []
+    errors = iter([ZeroDivisionError("deep inside"), StartFailedError("the port burnt down")])
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    async def registry(say):
+        await complete.wait()
+        for error in errors:
+            raise error
+        return "up"
+
+    async def page(say):
+        done.set()
+        return ""
+
+    stages = [
+        Stage("registry", registry, is_awaited=False, is_retried=True),
+        Stage("page", page, ("registry",), is_awaited=False),
+        Stage("loop", page),
+    ]
+    pending = await run(stages, story.append, sleep=sleep)
+    complete.set()
+    await asyncio.gather(*pending)
+    assert done.is_set()
+    failures = [event.text for event in story if event.kind == "failed"]
+    assert failures == ["ZeroDivisionError: deep inside", "the port burnt down"]
+    assert len(pauses) == 2
+    assert 0 < pauses[0] <= 0.5 < pauses[1] <= 1.0
+
+
+async def test_after_the_start_what_is_not_tried_again_lets_the_others_go_on(story):
+    complete = asyncio.Event()
+
+    async def fail(say):
+        await complete.wait()
+        raise ZeroDivisionError
+
+    async def work(say):
+        return ""
+
+    stages = [
+        Stage("check", fail, is_essential=False, is_awaited=False),
+        Stage("daemon", work, ("check",), is_awaited=False),
+        Stage("loop", work),
+    ]
+    pending = await run(stages, story.append)
+    complete.set()
+    await asyncio.gather(*pending)
+    assert told(story)[-3:] == [("failed", "check"), ("started", "daemon"), ("finished", "daemon")]
+
+
+async def test_during_the_start_an_essential_failure_is_not_tried_again(story):
+    async def fail(say):
+        raise StartFailedError("no registry")
+
+    async def wait(say):
+        await asyncio.Event().wait()
+
+    with pytest.raises(StartFailedError):
+        await run([Stage("a", fail, is_awaited=False, is_retried=True), Stage("b", wait)], story.append)
+
+
 async def test_what_a_stage_says_is_passed_on_with_its_time(story):
     async def work(say):
         say("half way")

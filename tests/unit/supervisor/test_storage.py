@@ -1,4 +1,7 @@
+import gc
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -8,6 +11,28 @@ from serving.supervisor import storage
 @pytest.mark.parametrize("package", ["mlflow", "dagster"])
 def test_an_installed_package_has_exactly_one_newest_schema_version(package):
     assert len(storage.heads(package)) == 1
+
+
+@pytest.fixture
+def switching_threads():
+    """The collector runs often and lets another thread go on each time, as it may at any moment."""
+
+    def yield_to_others(phase, info):
+        time.sleep(0)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(yield_to_others)
+    gc.set_threshold(50)
+    yield
+    gc.set_threshold(*before)
+    gc.callbacks.remove(yield_to_others)
+
+
+def test_stages_may_ask_side_by_side(switching_threads):
+    """Without a lock CPython 3.11 fails one of two threads that parse at the same moment."""
+    with ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(storage.heads, ["mlflow", "dagster"]))
+    assert all(len(heads) == 1 for heads in both)
 
 
 def test_the_newest_version_of_mlflow_is_the_one_mlflow_itself_asks_for():
