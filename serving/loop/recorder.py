@@ -104,6 +104,7 @@ class Recorder:
         self._spool = spool
         self._patience = patience_seconds
         self._forecasts: deque[Sequence[Forecast]] = deque(maxlen=_FORECAST_BATCHES)
+        self._newest: dict[tuple[str, str], datetime] = {}
         self._maintained_on: date | None = None
         self.is_away = False
         """Whether the knowledge base could not be written when it was last tried."""
@@ -135,9 +136,24 @@ class Recorder:
     async def samples(self, samples: Sequence[Sample]) -> None:
         """Keep samples, in the knowledge base or on disk.
 
+        A source that is read more often than it changes gives the same sample again; that one is not written again.
+
         Raises:
             JournalWriteError: Neither takes them.
         """
+        samples = [
+            sample
+            for sample in samples
+            if self._newest.get((sample.target, sample.sensor)) != sample.observed_at
+        ]
+        await self._keep_samples(samples)
+        for sample in samples:
+            series, at = (sample.target, sample.sensor), sample.observed_at
+            self._newest[series] = max(at, self._newest.get(series, at))
+
+    async def _keep_samples(self, samples: Sequence[Sample]) -> None:
+        if not samples:
+            return
         if self.is_away:  # found out in this very turn; asking again would only wait again
             self._spool.keep_samples(samples)
             return
