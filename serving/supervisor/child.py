@@ -190,7 +190,6 @@ class Child:
     def _launch(self) -> None:
         user = "-" if self.spec.user is None else f"{self.spec.user[0]}:{self.spec.user[1]}"
         binding = (str(os.getpid()), str(int(self.spec.stop_signal)), str(self.spec.niceness), user)
-        self._exited.clear()
         self.spec.log.parent.mkdir(parents=True, exist_ok=True)
         with self.spec.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -202,6 +201,8 @@ class Child:
                 env=dict(self.spec.environment),
                 start_new_session=True,
             )
+        # Only now: a launch that failed leaves the end of the life before it as it was, for whoever waits for that.
+        self._exited = asyncio.Event()
         self.identity = processes.identify(self._process.pid)
         self._turn("starting")
         self._watch_exit(self._process)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from serving.settings import Settings
@@ -26,7 +27,7 @@ def provision_server(settings: Settings) -> tuple[DatabaseUrls, str]:
         How each role reaches it, and how the services reach it for ordinary work.
 
     Raises:
-        CannotStartError: It does not answer, or does not let us in.
+        CannotStartError: It, or the pooler before it, does not answer, or does not let us in.
         ProvisionError: It answers and refuses.
     """
     direct, pooled = settings.database_direct_url, settings.database_url
@@ -40,7 +41,26 @@ def provision_server(settings: Settings) -> tuple[DatabaseUrls, str]:
             f"The server of {_variable(settings)} cannot be used: {error}. Check the address, the role and its "
             "password."
         ) from error
-    return urls, through_pooler(direct, pooled, urls, passfile)
+    pooled_url = through_pooler(direct, pooled, urls, passfile)
+    if pooled_url != urls.app:
+        _reach_pooler(pooled_url, passfile)
+    return urls, pooled_url
+
+
+def _reach_pooler(url: str, passfile: Path) -> None:
+    """See that the pooler lets the services in, so that a start does not wait for a loop that never could.
+
+    Raises:
+        CannotStartError: It does not answer, or does not know the role or the database.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=int(_REACH_SECONDS), prepare_threshold=None) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.OperationalError as error:
+        raise CannotStartError(
+            f"The pooler of MAXIMUS_DATABASE_URL cannot be used: {' '.join(str(error).split()).rstrip('.?')}. It has to serve the "
+            f"database {DATABASE} to the role {APP}, whose password is in {passfile}."
+        ) from error
 
 
 def through_pooler(direct: str, pooled: str, urls: DatabaseUrls, passfile: Path) -> str:

@@ -12,7 +12,10 @@ import psutil
 import psycopg
 import pytest
 
+from serving import settings
+from serving.supervisor import external
 from serving.supervisor import places as places_module
+from serving.supervisor.failures import CannotStartError
 from serving.supervisor.passfile import PasswordFile
 from serving.supervisor.places import PlaceError, wheel_programs
 from serving.supervisor.postgres import SUPERUSER, EmbeddedPostgres, PostgresStartError, running_postmaster
@@ -239,6 +242,19 @@ def test_another_server_that_does_not_answer_is_said_without_the_password(tmp_pa
     with pytest.raises(ServerUnreachableError, match="cannot be prepared") as caught:
         provision(url, tmp_path / "pgpass")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_pooler_that_does_not_let_the_services_in_is_said_before_anything_waits_for_it(spare_postgres):
+    (spare_postgres.folder / "mine" / "run").mkdir(parents=True)
+    given = {
+        "MAXIMUS_DATABASE_URL": "postgresql://stranger:known@127.0.0.1:1/maximus",
+        "MAXIMUS_DATABASE_DIRECT_URL": spare_postgres.embedded.admin_url,
+        "MAXIMUS_DATA_DIR": str(spare_postgres.folder / "mine"),
+    }
+    with pytest.raises(CannotStartError, match="pooler of MAXIMUS_DATABASE_URL cannot be used") as caught:
+        external.provision_server(settings.load(given, spare_postgres.folder))
+    assert "role maximus_app, whose password is in" in str(caught.value)
+    assert "known" not in str(caught.value)
 
 
 def _stranger(server, rights: str) -> str:

@@ -87,6 +87,34 @@ async def test_a_child_that_is_unready_but_reacts_is_left_alone(make_spec, keep,
     assert child.state == "unwell"
 
 
+async def test_a_child_that_could_not_be_launched_again_for_a_while_comes_back(
+    make_spec, keep, wait_until, tmp_path
+):
+    """As on a full disk: its log cannot be opened, until it can."""
+    folder = tmp_path / "log"
+    child = keep(make_spec(SERVE, log=folder / "child.log"))
+    await child.start()
+    first = child.identity
+    folder.rename(tmp_path / "away")
+    folder.touch()
+    os.kill(first.pid, signal.SIGKILL)
+    await wait_until(lambda: "cannot be launched" in child.detail)
+    folder.unlink()
+    await wait_until(lambda: child.identity != first and child.state == "ready")
+
+
+async def test_a_child_that_cannot_be_launched_again_can_be_stopped(make_spec, keep, wait_until, tmp_path):
+    folder = tmp_path / "log"
+    child = keep(make_spec(SERVE, log=folder / "child.log"))
+    await child.start()
+    folder.rename(tmp_path / "away")
+    folder.touch()
+    os.kill(child.identity.pid, signal.SIGKILL)
+    await wait_until(lambda: "cannot be launched" in child.detail)
+    await asyncio.wait_for(child.stop(), 5.0)
+    assert child.state == "stopped"
+
+
 async def test_stopping_asks_first_and_lets_the_child_finish(make_spec, keep, tmp_path):
     code = (
         "import pathlib, signal, sys, time\n"
