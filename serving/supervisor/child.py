@@ -158,8 +158,8 @@ class Child:
             if isinstance(error, Permanent) and not self._ready.is_set():
                 raise
             return str(error)
-        except OSError as error:
-            return f"it cannot be launched ({error})"
+        except Exception as error:  # noqa: BLE001  # whatever it is, a child that once ran must not lose its keeper
+            return f"it cannot be launched ({type(error).__name__}: {error})"
         deadline, pause = time.monotonic() + self.spec.start_seconds, _FIRST_PROBE_SECONDS
         while not await self._says_yes(self.spec.probe):
             if self._exited.is_set():

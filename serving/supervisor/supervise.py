@@ -111,12 +111,13 @@ class Supervisor:
         """Collect adopted dead, stop adopted strays, keep the logs small."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            known = self._product.leaders()
-            processes.reap_orphans(known)
-            processes.kill_strays(known)
-            if self._is_behind:
-                self._note()
-            with contextlib.suppress(OSError):  # as above: a full disk is no reason to stop sweeping
+            # A process that ends while it is looked at, a full disk: nothing here is a reason to stop sweeping.
+            with contextlib.suppress(Exception):
+                known = self._product.leaders()
+                processes.reap_orphans(known)
+                processes.kill_strays(known)
+                if self._is_behind:
+                    self._note()
                 logs.rotate(self.settings.log_dir)
 
     def _note(self) -> None:
