@@ -72,8 +72,8 @@ class Kernel:
 
     def _processor_share(self, field: str) -> Reader:
         def read() -> float:
-            times = self._once(psutil.cpu_times)
-            return self._counters.share(f"cpu {field}", getattr(times, field), all_seconds(times))
+            spent = self._counters.rate(f"cpu {field}", getattr(self._once(psutil.cpu_times), field))
+            return min(1.0, spent / (psutil.cpu_count() or 1))
 
         return read
 
@@ -229,10 +229,3 @@ def busy_seconds(times: object) -> float:
     The kernel counts a guest's time in `user` and `nice` already.
     """
     return float(sum(getattr(times, field, 0.0) for field in ("user", "nice", "system", "irq", "softirq")))
-
-
-def all_seconds(times: object) -> float:
-    """All processor seconds there were."""
-    return busy_seconds(times) + float(
-        sum(getattr(times, field, 0.0) for field in ("idle", "iowait", "steal"))
-    )
