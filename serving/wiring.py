@@ -171,7 +171,12 @@ def build_loop(
 
     async def fill(now: datetime, progressed: Callable[[], None]) -> Remembered:
         return await warm_up(
-            cycle.windows, past=queries, sources=collector.sources, now=now, progressed=progressed
+            cycle.windows,
+            cycle.latest,
+            past=queries,
+            sources=collector.sources,
+            now=now,
+            progressed=progressed,
         )
 
     runner = Runner(
