@@ -58,6 +58,7 @@ class ChampionSource:
         self._trained_at = trained_at
         self._last: dict[str, tuple[float, float]] = {}
         self._bin: datetime | None = None
+        self._is_drift_due = False
         self._samples: list[Sample] = []
 
     @property
@@ -70,19 +71,25 @@ class ChampionSource:
         windows = self._windows()
         closed = windows.last_closed_at(now)
         if closed != self._bin:
-            self._bin = closed
-            values = windows.values(now)
-            found = self._of_forecasts(windows, values[:, -1], closed)
-            found |= self._of_time(closed)
-            # Quantiles of a thousand windows take longer than the event loop may stand still.
-            found["model_input_drift_ratio"] = await asyncio.to_thread(drift_ratio, values)
-            at = closed + timedelta(seconds=GRID_SECONDS)
-            self._samples = [
-                Sample(self._target, sensor, at, value)
-                for sensor, value in found.items()
-                if value is not None and CATALOGUE[sensor].is_plausible(value)
-            ]
+            self._bin, self._is_drift_due = closed, True
+            found = self._of_forecasts(windows, windows.last_values(now), closed)
+            self._samples = self._told(found | self._of_time(closed), closed)
+        elif self._is_drift_due:
+            # A turn later, for the turn in which a bin closes has the new forecasts to wait for; and in a thread, for
+            # quantiles of a thousand windows take longer than the event loop may stand still.
+            self._is_drift_due = False
+            drift = await asyncio.to_thread(drift_ratio, windows.values(now))
+            self._samples = [*self._samples, *self._told({"model_input_drift_ratio": drift}, closed)]
         return self._samples
+
+    def _told(self, found: Mapping[str, float | None], closed: datetime) -> list[Sample]:
+        """What was found of a bin, as of its end; what is not known is left out."""
+        at = closed + timedelta(seconds=GRID_SECONDS)
+        return [
+            Sample(self._target, sensor, at, value)
+            for sensor, value in found.items()
+            if value is not None and CATALOGUE[sensor].is_plausible(value)
+        ]
 
     async def history(self, series: Series, start: datetime, end: datetime) -> History | None:  # noqa: ARG002
         """None: what was judged before is in the knowledge base."""
