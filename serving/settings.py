@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.target import DEFAULT_TARGETS, Target
+from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, Target
 
 FILE_NAME: Final = "maximus.toml"
 _PREFIX: Final = "MAXIMUS_"
@@ -255,6 +255,9 @@ class Settings(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             msg = f"target {', '.join(twice)} is named twice"
+            raise ValueError(msg)
+        if PRODUCT in names:
+            msg = f"{PRODUCT} is the product itself, which is observed without being asked to; choose another name"
             raise ValueError(msg)
         return targets
 

@@ -120,6 +120,19 @@ async def test_the_loop_sees_expects_decides_and_records(driver, queries, learnt
     assert all(row.lower <= row.mean <= row.upper for row in came)
     (beat,) = await queries.heartbeats()
     assert (beat.state, beat.turns, beat.detail["champion_version"]) == ("leading", 44, "1")
+    assert beat.detail["telemetry"] == {
+        "is_lost": False,
+        "reason": "",
+        "blind_targets": 0,
+        "frozen_sensors": 0,
+        # By this test's clock the champion is of another year.
+        "own_concerns": ["model_champion_age_seconds is at or beyond its warning threshold"],
+    }
+    own = await queries.latest_samples("maximus", since=started)
+    assert {"database_connections_count", "database_transactions_per_second"} <= set(own)
+    assert {"model_forecast_error_ratio", "model_inference_ms", "model_champion_age_seconds"} <= set(own)
+    assert 0 < own["model_forecast_error_ratio"][1] < 0.5
+    assert own["model_cold_series_ratio"][1] == 0
 
 
 async def test_without_a_champion_it_decides_reactively_and_says_so(driver, queries):

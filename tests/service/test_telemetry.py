@@ -42,6 +42,17 @@ async def test_metrics_are_the_means_of_steps_and_a_step_without_samples_has_non
     assert (body["unit"], body["step_seconds"]) == ("per_second", 300)
 
 
+async def test_the_products_own_sensors_are_told_though_it_is_no_target(database, store, serve, clock):
+    now = clock.now()
+    await store.record_samples([Sample("maximus", "database_connections_count", now - BIN, 7)])
+    asked = {"target": "maximus", "sensor": "database_connections_count"}
+    async with serve(database, clock=clock) as served:
+        told = await served.client.get(METRICS, params=asked)
+        forecast = await served.client.get(FORECASTS, params={"target": "maximus"})
+    assert [point["value"] for point in told.json()["points"]] == [7]
+    assert forecast.status_code == 404, "it is never sized, so nothing is forecast"
+
+
 @pytest.mark.parametrize(
     ("query", "where"),
     [

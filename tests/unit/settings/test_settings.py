@@ -116,6 +116,13 @@ def test_a_target_named_twice_is_refused(tmp_path):
         load({"MAXIMUS_TARGETS": json.dumps(twice)}, tmp_path)
 
 
+def test_a_target_cannot_have_the_name_the_product_observes_itself_by(tmp_path):
+    own = json.loads(TARGETS.dump_json(DEFAULT_TARGETS[:1]))
+    own[0]["name"] = "maximus"
+    with pytest.raises(BadInputError, match="maximus is the product itself"):
+        load({"MAXIMUS_TARGETS": json.dumps(own)}, tmp_path)
+
+
 def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path):
     (tmp_path / "maximus.toml").write_text("[gateway\n")
     with pytest.raises(BadInputError, match=r"maximus\.toml: cannot be read"):
