@@ -11,6 +11,7 @@ import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -31,9 +32,7 @@ RAY_ADDRESS: Final = "RAY_ADDRESS"
 SMALL_FLEET: Final = 8
 """Below this many pieces of work, starting workers (seconds each, for the libraries) costs more than it saves."""
 
-GRACE_SECONDS: Final = 5.0
-"""How long work that ran out of time has to notice before its worker is ended."""
-
+_KNOCK_SECONDS: Final = 5.0
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 Place = Literal["here", "processes", "ray"]
@@ -61,13 +60,15 @@ class Crew:
         place: In this process (`here`), in processes beside it, or on Ray.
         width: How many at once, >= 1.
         seconds: How long one piece of work may take; infinite for no limit. It is kept to the second by work that
-            returns to Python now and then; a worker that does not is ended `GRACE_SECONDS` later. `here`, outside the
+            returns to Python now and then; a worker that does not is ended `grace_seconds` later. `here`, outside the
             main thread, there is no limit: nothing could end it.
+        grace_seconds: How long work that ran out of time has to notice, > 0.
     """
 
     place: Place
     width: int
     seconds: float = float("inf")
+    grace_seconds: float = 5.0
 
     def narrower(self) -> "Crew":
         """Half as many at once, but two: joblib runs a single one inside this process, where a crash ends all."""
@@ -163,7 +164,7 @@ def _in_worker(
         _die_with(asker)
     if is_worker and crew.seconds < float("inf"):
         # A thread of its own without Python's lock, so that native code that never returns is ended too.
-        faulthandler.dump_traceback_later(crew.seconds + GRACE_SECONDS, exit=True)
+        faulthandler.dump_traceback_later(crew.seconds + crew.grace_seconds, exit=True)
     try:
         with threadpool_limits(limits=1):
             return _attempt(work, name, item, crew.seconds)
@@ -211,6 +212,17 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
+def _knock(address: str) -> None:
+    """See whether anything listens where the cluster should be: Ray itself would try for five minutes.
+
+    Raises:
+        OSError: Nothing does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():  # `auto` names no place
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+
+
 _RAY_BACKEND: Final = "ray_as_it_comes"
 
 
@@ -237,6 +249,7 @@ def _connected() -> Iterator[int]:
     address, is_ours = os.environ[RAY_ADDRESS], not ray.is_initialized()
     try:
         if is_ours:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         cores = int(ray.cluster_resources().get("CPU", 0))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
