@@ -19,7 +19,7 @@ def execute(path: Path, environment: dict[str, str]):
     client = NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
-    client.execute(env={**environment, "MPLBACKEND": "agg"})
+    client.execute(env=environment)
     return notebook
 
 
