@@ -8,12 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from maximus_assets.models.crew import BackendUnreachableError, Crew
 from maximus_assets.models.fleet import each
+from maximus_assets.models.forecasting.learn import learn
 from serving.supervisor import processes
 
 PARENT = """
@@ -32,6 +36,23 @@ def main(folder):
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
 """
+
+
+def series_of(count: int) -> pl.DataFrame:
+    """Four-hourly series of nine days."""
+    at, start = np.arange(6 * 9), datetime(2026, 3, 2, tzinfo=UTC)
+    return pl.concat(
+        pl.DataFrame(
+            {
+                "target": [f"t{index}"] * len(at),
+                "sensor": ["demand_count"] * len(at),
+                "observed_at": [start + timedelta(hours=4 * int(i)) for i in at],
+                "value": 50 + 20 * np.sin(2 * np.pi * at / 6 + index),
+            },
+            schema_overrides={"observed_at": pl.Datetime("us", "UTC")},
+        )
+        for index in range(count)
+    )
 
 
 def until(condition, what: str, seconds: float = 60.0) -> None:
@@ -113,6 +134,14 @@ def test_ray_does_the_same_work_and_a_lost_worker_costs_one_series(ray_cluster, 
     assert "its worker was lost" in outcomes[5].reason
     assert outcomes[6].reason == "ValueError: not this one"
     assert len(told) == 10
+    frame = series_of(3)
+    there, here = learn(frame, 14_400, crew=Crew("ray", 1)), learn(frame, 14_400, crew=Crew("here", 1))
+    assert there.report.equals(here.report)
+    assert (
+        [state.target for state in there.states]
+        == [state.target for state in here.states]
+        == ["t0", "t1", "t2"]
+    )
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.2:1")
     with pytest.raises(BackendUnreachableError, match=r"no Ray cluster answers at 127.0.0.2:1"):
         each(work, ["1"], int, crew=Crew("ray", 1))
