@@ -14,7 +14,14 @@ import polars as pl
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from maximus_assets.contracts.errors import BadInputError
@@ -22,6 +29,7 @@ from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET
 from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.grid import to_grid
+from maximus_assets.models.fleet import Finished
 from maximus_assets.models.forecasting.learn import LearntForecaster, learn
 from maximus_assets.telemetry.files import read_file
 from maximus_assets.telemetry.options import FileOptions
@@ -173,6 +181,8 @@ def _learn_files(paths: list[Path], options: FileOptions, console: Console) -> l
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -182,14 +192,15 @@ def _learn_files(paths: list[Path], options: FileOptions, console: Console) -> l
         for path in paths:
             progress.update(task, description=f"reading {path.name}")
             frames.append(read_file(path, options))
+
+        def told(done: Finished) -> None:
+            progress.update(task, completed=done.number, total=done.total)
+
         reports = []
         for path, frame in zip(paths, frames, strict=True):
             step_seconds = grid_step(frame)
-            learnt = learn(
-                to_grid(frame, step_seconds),
-                step_seconds,
-                progress=lambda series: progress.update(task, description=f"learning {series}"),
-            )
+            progress.update(task, description=f"learning {path.name}", completed=0, total=None)
+            learnt = learn(to_grid(frame, step_seconds), step_seconds, progress=told)
             reports.append(FileReport(path, step_seconds, learnt))
     return reports
 

@@ -75,7 +75,7 @@ def forecaster_candidate(
     stamp = frames.store().stamp("feature_table")
     with errors_told_to_dagster():
         registry = models.registry()
-        learnt = learn(grid, progress=context.log.info)
+        learnt = learn(grid, progress=lambda done: context.log.info(str(done)) if done.is_milestone else None)
         if not learnt.states:
             reasons = "; ".join(f"{series}: {why}" for series, why in learnt.skipped.items())
             raise NothingLearntError(

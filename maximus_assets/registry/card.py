@@ -4,7 +4,9 @@ Written once, when the version is registered, from what the learning process kno
 and are tags of the version; the card says which figures they judge.
 """
 
+from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 
 import polars as pl
 
@@ -14,12 +16,14 @@ from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
 
-_LISTED = 100
+_LISTED: Final = 100
 """How many series a card lists; a fleet's report is among the evidence in full."""
+
+_REST: Final = "\n\nThe rest is in `model/model_card.md` among the artifacts of this version's run.\n"
 
 
 def write_card(learnt: LearntForecaster, grid: pl.DataFrame, tags: Mapping[str, str]) -> str:
-    """The card, Markdown.
+    """The card, Markdown: what helps to decide first, lists that grow with the fleet last.
 
     Args:
         learnt: What was learnt.
@@ -32,16 +36,52 @@ def write_card(learnt: LearntForecaster, grid: pl.DataFrame, tags: Mapping[str, 
             f"Forecasts demand, trained at {tags[naming.TAG_TRAINED_AT]} in {learnt.fit_seconds:.1f} s from "
             f"{len(learnt.states)} series of {_span(grid)}."
         ),
-        "## Judgement\n" + _judgement(learnt.report),
-        "## What was learnt\n" + _series_table(learnt, grid),
-        "## Backtest\nRolling origins over the judging part of each history, which neither the choice of the method nor "
+        "## At a glance\n\n" + _glance(learnt),
+        "## Judgement\n\n" + _judgement(learnt.report),
+        "## Limits\n\n" + _limits(),
+        "## Origin\n\n" + "\n".join(f"- `{key}`: {value or 'none'}" for key, value in sorted(tags.items())),
+        "## Backtest\n\nRolling origins over the judging part of each history, which neither the choice of the method nor "
         "the intervals have seen. MASE is against seasonal-naive: below 1 is better.\n\n"
         + _report_table(learnt.report),
-        "## What was not learnt\n" + _skipped(learnt.skipped),
-        "## Limits\n" + _limits(),
-        "## Origin\n" + "\n".join(f"- `{key}`: {value or 'none'}" for key, value in sorted(tags.items())),
+        "## What was learnt\n\n" + _series_table(learnt, grid),
+        "## What was not learnt\n\n" + _skipped(learnt.skipped),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def shortened(card: str, limit: int) -> str:
+    """The card cut between two lines, with a word on where the rest is; a table cut in a row would not be one.
+
+    Args:
+        card: Markdown.
+        limit: Most characters.
+    """
+    if len(card) <= limit:
+        return card
+    kept = card[: limit - len(_REST)]
+    return kept[: kept.rindex("\n")].rstrip() + _REST
+
+
+def _glance(learnt: LearntForecaster) -> str:
+    """How many series each method has, and the median figures of what was chosen, by horizon."""
+    counts = Counter(state.method for state in learnt.states)
+    methods = ", ".join(f"{count} {method}" for method, count in counts.most_common()) or "none"
+    lines = [
+        f"Series learnt: {len(learnt.states)} ({methods}); left out: {len(learnt.skipped)}.",
+        "",
+        "| ahead | series | median R² | median MASE | worst MASE | median coverage |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    chosen = learnt.report.filter("is_chosen", pl.col("judged") > 0).group_by("horizon_hours")
+    figures = chosen.agg(
+        pl.len().alias("series"),
+        pl.col("r2", "mase", "coverage").median(),
+        pl.col("mase").max().alias("worst"),
+    )
+    for row in figures.sort("horizon_hours").iter_rows(named=True):
+        cells = " | ".join(_figure(row[name]) for name in ("r2", "mase", "worst", "coverage"))
+        lines.append(f"| {row['horizon_hours']} h | {row['series']} | {cells} |")
+    return "\n".join(lines)
 
 
 def _span(grid: pl.DataFrame) -> str:
@@ -72,7 +112,7 @@ def _series_table(learnt: LearntForecaster, grid: pl.DataFrame) -> str:
     }
     lines = [
         "| series | method | bins | missing | season steps | needs bins | steps ahead |",
-        f"|{'---|' * 7}",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for state in learnt.states[:_LISTED]:
         bins, missing = spans[state.target, state.sensor]
@@ -84,7 +124,10 @@ def _series_table(learnt: LearntForecaster, grid: pl.DataFrame) -> str:
 
 
 def _report_table(report: pl.DataFrame) -> str:
-    lines = ["| series | method | chosen | hours | judged | R² | MASE | coverage |", f"|{'---|' * 8}"]
+    lines = [
+        "| series | method | chosen | hours | judged | R² | MASE | coverage |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+    ]
     for row in report.head(_LISTED).iter_rows(named=True):
         figures = " | ".join(_figure(row[name]) for name in ("r2", "mase", "coverage"))
         lines.append(

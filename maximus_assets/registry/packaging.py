@@ -31,9 +31,9 @@ from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR
 from maximus_assets.models.forecasting.learn import LearntForecaster
 from maximus_assets.pyfuncs.forecasting import Prediction, SeriesWindow, dump, predict
 from maximus_assets.pyfuncs.state import SeriesState
-from maximus_assets.registry.card import write_card
+from maximus_assets.registry.card import shortened, write_card
 from maximus_assets.registry.promotion import name_candidate
-from maximus_assets.registry.tracking import Record, Registry, Version
+from maximus_assets.registry.tracking import DESCRIPTION_LIMIT, Record, Registry, Version
 
 EXPERIMENT: Final = "forecasting"
 STATE_ARTIFACT: Final = "state"
@@ -180,7 +180,7 @@ def log_forecaster(
             params={"series": str(len(learnt.states)), "skipped": str(len(learnt.skipped))},
             metrics={"fit_seconds": learnt.fit_seconds, **_metrics(learnt.report)},
             tags=origin.tags(),
-            description=card,
+            description=shortened(card, DESCRIPTION_LIMIT),
         )
         version = registry.register(naming.FORECASTER, model, evidence, record)
     name_candidate(registry, version)

@@ -34,7 +34,8 @@ REACH_SECONDS: Final = 3.0
 """How long a registry may take to answer that it is there."""
 
 _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
-_DESCRIPTION_LIMIT: Final = 4900  # the column of MLflow's own schema holds 5,000 characters
+DESCRIPTION_LIMIT: Final = 4900
+"""Longest description of a version: the column of MLflow's own schema holds 5,000 characters."""
 
 
 class VersionNotFoundError(Permanent):
@@ -216,7 +217,7 @@ class Registry:
                     source=f"{run.info.artifact_uri}/model",
                     run_id=run_id,
                     tags=dict(record.tags),
-                    description=record.description[:_DESCRIPTION_LIMIT],
+                    description=record.description[:DESCRIPTION_LIMIT],
                 )
                 status = "FINISHED"
             finally:

@@ -112,12 +112,24 @@ def forecast(
     hours: Annotated[
         float, typer.Option("--hours", min=0.1, max=48.0, help="Hours of history to show beside it.")
     ] = 6.0,
+    ahead: Annotated[
+        float,
+        typer.Option(
+            "--ahead",
+            min=0.25,
+            max=24.0,
+            help="Hours ahead; above 1 the champion is asked, which takes seconds.",
+        ),
+    ] = 24.0,
+    sensor: Annotated[
+        str | None, typer.Option("--sensor", help="Another sensor than the one the target is sized by.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the demand that is expected of a target in the hour ahead, with intervals, and what came before."""
+    """Show what came of a target and what is expected, up to a day ahead, with intervals and how sure that is."""
     from serving.cli import forecasting
 
-    forecasting.forecast(target, hours=hours, as_json=as_json)
+    forecasting.forecast(target, sensor=sensor, hours=hours, ahead=ahead, as_json=as_json)
 
 
 @app.command()

@@ -13,12 +13,14 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from threadpoolctl import threadpool_limits
 
 from maximus_assets.contracts.catalogue import CATALOGUE
+from maximus_assets.contracts.errors import Permanent
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.grid import to_grid
+from maximus_assets.models.crew import Crew, crew_for
+from maximus_assets.models.fleet import Finished, each
 from maximus_assets.models.forecasting.backtest import (
     Backtest,
     History,
@@ -28,7 +30,7 @@ from maximus_assets.models.forecasting.backtest import (
     calibration_mase,
     scores,
 )
-from maximus_assets.models.forecasting.base import Array, ShortHistoryError
+from maximus_assets.models.forecasting.base import Array
 from maximus_assets.models.forecasting.methods import BASELINE, METHODS
 from maximus_assets.pyfuncs.state import SeriesState
 
@@ -37,6 +39,9 @@ CHOICE_MARGIN: Final = 0.02
 
 WORST_MASE: Final = 1.02
 """A choice whose error on the judging part is more than 2 % above the baseline's is vetoed: the baseline is used."""
+
+SERIES_SECONDS: Final = 900.0
+"""Longest that one series is learnt for: some hundred times what four weeks at five minutes take."""
 
 REPORT_SCHEMA: Final = pl.Schema(
     {
@@ -78,47 +83,60 @@ class LearntForecaster:
     fit_seconds: float
 
 
+class UnsolvableError(Permanent):
+    """A series' coefficients cannot be solved for."""
+
+
 def learn(
-    grid: pl.DataFrame, step_seconds: int = GRID_SECONDS, *, progress: Callable[[str], None] | None = None
+    grid: pl.DataFrame,
+    step_seconds: int = GRID_SECONDS,
+    *,
+    progress: Callable[[Finished], None] = lambda _: None,
+    crew: Crew | None = None,
 ) -> LearntForecaster:
-    """Learn a forecaster for every series.
+    """Learn a forecaster for every series; the same grid gives the same answer, whoever does the work.
 
     Args:
         grid: A telemetry frame on the grid (raw samples are put on it first).
         step_seconds: Width of a bin: a divisor of a day, at least `GRID_SECONDS`.
-        progress: Told the name of each series before it is learnt from.
+        progress: Told of each series as it finishes.
+        crew: Who does the work; None for the usual one (`crew.crew_for`).
 
     Raises:
         ValueError: The step is no divisor of a day or below `GRID_SECONDS`.
+        BackendMissingError: Work was to be done on Ray, which is not installed.
+        BackendUnreachableError: The Ray cluster does not answer, or no worker survives its first series.
     """
     if step_seconds < GRID_SECONDS or DAY_SECONDS % step_seconds:
         msg = f"step_seconds must divide a day and be at least {GRID_SECONDS}, not {step_seconds}"
         raise ValueError(msg)
-    # On vectors this short, threads of the linear algebra wait for one another: ten times the time on a busy machine.
-    with threadpool_limits(limits=1):
-        return _learn(grid, step_seconds, progress or (lambda _: None))
-
-
-def _learn(grid: pl.DataFrame, step_seconds: int, progress: Callable[[str], None]) -> LearntForecaster:
     began = time.perf_counter()
-    states: list[SeriesState] = []
-    rows: list[dict[str, object]] = []
-    skipped: dict[str, str] = {}
     whole = to_grid(grid, step_seconds)
     unseen = grid.select(TARGET, SENSOR).unique().join(whole, on=[TARGET, SENSOR], how="anti")
-    for target, sensor in sorted(unseen.iter_rows()):
-        skipped[f"{target}/{sensor}"] = "every value is missing"
-    for key, series in whole.group_by(TARGET, SENSOR, maintain_order=True):
-        target, sensor = str(key[0]), str(key[1])
-        progress(f"{target}/{sensor}")
-        try:
-            state, found = learn_series(_history(series, sensor, step_seconds))
-        except ShortHistoryError as error:
-            skipped[f"{target}/{sensor}"] = str(error)
+    skipped = {
+        f"{target}/{sensor}": "every value is missing" for target, sensor in sorted(unseen.iter_rows())
+    }
+    # The grid is sorted by series, so a series is a slice of it: nothing is copied before a worker asks for it.
+    bounds = whole.group_by(TARGET, SENSOR, maintain_order=True).len()
+    starts = bounds["len"].cum_sum() - bounds["len"]
+    places = {
+        f"{target}/{sensor}": (target, sensor, start, length)
+        for (target, sensor, length), start in zip(bounds.iter_rows(), starts, strict=True)
+    }
+
+    def load(name: str) -> History:
+        _, sensor, start, length = places[name]
+        return _history(whole.slice(start, length), sensor, step_seconds)
+
+    chosen = crew or crew_for(len(places), SERIES_SECONDS)
+    states: list[SeriesState] = []
+    rows: list[dict[str, object]] = []
+    for outcome in each(_learn_one, list(places), load, crew=chosen, on_done=progress):
+        if outcome.value is None:
+            skipped[outcome.name] = outcome.reason
             continue
-        except np.linalg.LinAlgError as error:
-            skipped[f"{target}/{sensor}"] = f"its coefficients cannot be solved for: {error}"
-            continue
+        target, sensor, *_ = places[outcome.name]
+        state, found = outcome.value
         states.append(replace(state, target=target, sensor=sensor))
         rows.extend({"target": target, "sensor": sensor, **row} for row in found)
     return LearntForecaster(
@@ -127,6 +145,14 @@ def _learn(grid: pl.DataFrame, step_seconds: int, progress: Callable[[str], None
         skipped=skipped,
         fit_seconds=time.perf_counter() - began,
     )
+
+
+def _learn_one(history: History) -> tuple[SeriesState, list[dict[str, object]]]:
+    """The unit of work of a fleet."""
+    try:
+        return learn_series(history)
+    except np.linalg.LinAlgError as error:
+        raise UnsolvableError(f"its coefficients cannot be solved for: {error}") from error
 
 
 def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]]:

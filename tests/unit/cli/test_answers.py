@@ -270,14 +270,61 @@ def test_a_forecast_is_plotted_with_its_interval_and_listed(gateway):
     assert "\x1b" not in done.stdout, "colours are for terminals"
 
 
+def test_a_record_reaches_an_hour_and_nobody_else_is_asked_for_it(gateway):
+    gateway.answers["/api/v1/autonomic/forecasts"] = (200, "application/json", FORECASTS)
+    said = json.loads(run("forecast", "demo-shop", "--ahead", "1", "--json").stdout)
+    assert [row["ahead"] for row in said["horizons"]] == ["15 min", "1 h"]
+    quarter, hour = (row["at"] for row in said["horizons"])
+    assert (
+        datetime.fromisoformat(quarter)
+        <= NOW + timedelta(minutes=15)
+        < datetime.fromisoformat(quarter) + timedelta(minutes=5)
+    )
+    assert datetime.fromisoformat(hour) - datetime.fromisoformat(quarter) == timedelta(minutes=45)
+    assert [path for path, _ in gateway.asked] == ["/api/v1/autonomic/forecasts"]
+    words = " ".join(run("forecast", "demo-shop", "--ahead", "1").stdout.split())
+    assert "1 h from now 100 per second are expected, 48% above the last hour's mean of 67.5" in words
+    assert "with a chance of 90% it will be between 90 and 110" in words
+
+
+def test_a_registry_that_is_away_leaves_the_record_and_is_told(gateway, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    asking.settings.cache_clear()
+    gateway.answers["/api/v1/autonomic/forecasts"] = (200, "application/json", FORECASTS)
+    gateway.answers["/api/v1/autonomic/metrics"] = (200, "application/json", {"points": []})
+    done = run("forecast", "demo-shop")
+    assert done.exit_code == 0
+    assert "The champion could not be asked: the registry at http://127.0.0.1:9" in " ".join(
+        done.stdout.split()
+    )
+    assert "24 h" not in done.stdout
+    assert "Forecaster version 3" in done.stdout
+
+
+def test_a_sensor_the_gateway_does_not_know_is_wrong_input(gateway):
+    problem = {
+        "title": "Wrong input", "status": 422, "detail": "A value was refused.",
+        "errors": [{"where": "query.sensor", "message": "'speed' is not in the sensor catalogue"}],
+    }  # fmt: skip
+    gateway.answers["/api/v1/autonomic/forecasts"] = (200, "application/json", FORECASTS)
+    gateway.answers["/api/v1/autonomic/metrics"] = (422, "application/problem+json", problem)
+    done = run("forecast", "demo-shop", "--sensor", "speed")
+    assert done.exit_code == 2
+    assert "'speed' is not in the sensor catalogue" in done.stderr
+
+
 def test_a_target_without_a_forecast_says_why(gateway):
     target = {"target": "host", "forecast": "cold", "forecast_reason": "", "bins": 40}
-    gateway.answers["/api/v1/autonomic/forecasts"] = (200, "application/json", {**FORECASTS, "latest": None})
+    gateway.answers["/api/v1/autonomic/forecasts"] = (
+        200,
+        "application/json",
+        {**FORECASTS, "target": "host", "latest": None},
+    )
     # 503, for the loop is not alive: it is an answer all the same.
     health = {"status": "stale", "summary": "", "targets": [target]}
     gateway.answers["/api/v1/autonomic/health"] = (503, "application/json", health)
-    said = run("forecast", "host").stdout
-    assert "There is no forecast yet: cold (40 five-minute bins seen so far)" in said
+    said = " ".join(run("forecast", "host", "--ahead", "1").stdout.split())
+    assert "There is no forecast yet: cold (40 five-minute bins seen so far). It comes by itself" in said
 
 
 def test_a_limit_out_of_range_is_wrong_use():

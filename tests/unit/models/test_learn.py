@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from threadpoolctl import threadpool_info
 
+from maximus_assets.models.fleet import Finished
 from maximus_assets.models.forecasting import learn as learn_module
 from maximus_assets.models.forecasting.learn import REPORT_SCHEMA, WORST_MASE, learn
 from maximus_assets.models.forecasting.methods import METHODS
@@ -36,10 +37,10 @@ def daily(days: int, seed: int = 1) -> np.ndarray:
 
 
 def test_every_series_has_a_state_and_every_method_a_row_a_horizon():
-    told: list[str] = []
+    told: list[Finished] = []
     learnt = learn(frame({"b": daily(12), "a": daily(12, 2)}), STEP, progress=told.append)
     assert [state.target for state in learnt.states] == ["a", "b"]
-    assert told == ["a/demand_count", "b/demand_count"]
+    assert [str(done) for done in told] == ["1 of 2: a/demand_count", "2 of 2: b/demand_count"]
     assert learnt.report.schema == REPORT_SCHEMA
     assert learnt.report.height == 2 * len(METHODS) * 3
     assert (
