@@ -180,7 +180,9 @@ def _stability(days: Array) -> tuple[float, float] | None:
     Returns:
         None where there is too little to judge.
     """
-    samples = days.reshape(len(days), -1)
+    # Only the hours the last day has: a morning is not like whole days, and need not be.
+    hours = days[:, np.isfinite(days[-1]).all(axis=1)]
+    samples = hours.reshape(len(days), -1)
     is_seen = np.isfinite(samples)
     is_whole = is_seen.sum(axis=1) >= _FEWEST_HOURS * days.shape[2]
     if not is_whole[-1] or is_whole[:-1].sum() < _FEWEST_DAYS_SHAPE:
