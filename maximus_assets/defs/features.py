@@ -16,11 +16,13 @@ from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.frames import FramesStore
 from maximus_assets.defs.io_manager import frame_version
 from maximus_assets.defs.partitions import HISTORY_DAYS
+from maximus_assets.defs.pictures import picture
 from maximus_assets.defs.resources import FramesResource
 from maximus_assets.defs.telemetry import OWNERS, columns_metadata
 from maximus_assets.features.grid import to_grid
 from maximus_assets.features.table import CALENDAR_COLUMNS, RECIPE_HASH
 from maximus_assets.features.table import feature_table as make_feature_table
+from maximus_assets.plots.telemetry import draw_history
 from maximus_assets.telemetry.frames import empty
 
 HISTORY: Final = timedelta(days=HISTORY_DAYS)
@@ -61,7 +63,10 @@ def recent_history(store: FramesStore) -> pl.DataFrame:
     kinds={"polars", "parquet"},
     code_version=RECIPE_HASH[:12],
     automation_condition=when_gates_pass(),
-    description="The last four weeks of every series: means of five-minute bins, with the phase of day and week.",
+    description=(
+        "What is learnt from: the last four weeks of every series as means of five-minute bins, with the phase of day and "
+        "week. What was not seen stays missing; the day that is not over is not in it."
+    ),
     metadata={**columns_metadata(*CALENDAR_COLUMNS), "recipe": RECIPE_HASH},
 )
 def feature_table(frames: FramesResource) -> dg.MaterializeResult[pl.DataFrame]:
@@ -79,6 +84,7 @@ def feature_table(frames: FramesResource) -> dg.MaterializeResult[pl.DataFrame]:
         value=table,
         data_version=dg.DataVersion(frame_version(store, "feature_table", table)),
         metadata={
+            "picture": picture(draw_history(table), "demand of four weeks and the shape of its day"),
             "series": series.height,
             "summary": dg.MetadataValue.md(as_markdown(series.sort(TARGET, SENSOR))),
         },

@@ -19,8 +19,10 @@ from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.defs.frames import FramesStore
 from maximus_assets.defs.judging import LOSS, accept, judge
 from maximus_assets.defs.staging import StagedFrame, Staging
+from maximus_assets.plots.telemetry import draw_day
 from maximus_assets.telemetry.profile import profile
 from maximus_assets.telemetry.quality_change import REFERENCE_DAYS
+from maximus_assets.telemetry.quality_frozen import frozen_runs
 from maximus_assets.telemetry.quality_loss import nothing_is_lost
 
 PROFILES: Final = "telemetry_profile"
@@ -28,6 +30,9 @@ PROFILES: Final = "telemetry_profile"
 
 FARTHEST_DAYS: Final = 28
 """How old a day may be that another is compared with."""
+
+MOST_PICTURES: Final = 3
+"""Of one run: its last day, and the first days with which something is wrong."""
 
 Read = Callable[[datetime, datetime], pl.DataFrame]
 
@@ -43,6 +48,7 @@ class DayRead:
         series: How many series it has.
         targets: How many targets.
         profile: Its profile.
+        picture: PNG of the day; None for most days of a long run, whose pictures would crowd the event log.
     """
 
     day: date
@@ -51,6 +57,7 @@ class DayRead:
     series: int
     targets: int
     profile: pl.DataFrame
+    picture: bytes | None
 
 
 @dataclass(frozen=True)
@@ -82,10 +89,19 @@ class DayReader:
             MaximusError: A day cannot be read or written.
         """
         before = recent_profiles(staged.store, days[0])
-        done = []
+        done: list[DayRead] = []
         for number, day in enumerate(days, 1):
             began = time.perf_counter()
-            done.append(self._read_day(staged, day, before[-REFERENCE_DAYS:]))
+            drawn = sum(one.picture is not None for one in done)
+            done.append(
+                self._read_day(
+                    staged,
+                    day,
+                    before[-REFERENCE_DAYS:],
+                    must_draw=number == len(days),
+                    may_draw=drawn < MOST_PICTURES - 1,
+                )
+            )
             before.append(done[-1].profile)
             self.say(
                 f"{day}, {number} of {len(days)}: {done[-1].staged.rows:,} rows of {done[-1].series} series "
@@ -93,7 +109,9 @@ class DayReader:
             )
         return done
 
-    def _read_day(self, staged: Staging, day: date, before: Sequence[pl.DataFrame]) -> DayRead:
+    def _read_day(
+        self, staged: Staging, day: date, before: Sequence[pl.DataFrame], *, must_draw: bool, may_draw: bool
+    ) -> DayRead:
         start, end = span_of(day)
         key = day.isoformat()
         found = self.read(start, end)
@@ -110,6 +128,9 @@ class DayReader:
             series=frame.select(TARGET, SENSOR).n_unique(),
             targets=frame[TARGET].n_unique(),
             profile=today,
+            picture=picture_of(frame, (start, end), verdicts, before)
+            if must_draw or (may_draw and not all(verdict.passed for verdict in verdicts))
+            else None,
         )
 
     def _loss(self, store: FramesStore, key: str, found: pl.DataFrame) -> Verdict:
@@ -126,6 +147,26 @@ class DayReader:
             )
         stored = store.read("telemetry", key, columns=(TARGET, SENSOR))
         return nothing_is_lost(stored, found, {target.name for target in self.targets})
+
+
+def picture_of(
+    frame: pl.DataFrame,
+    span: tuple[datetime, datetime],
+    verdicts: Sequence[Verdict],
+    before: Sequence[pl.DataFrame],
+) -> bytes:
+    """A picture of a stretch of telemetry with what the checks found marked.
+
+    Args:
+        frame: What was read, by series and instant.
+        span: From when until when.
+        verdicts: What was found.
+        before: Profiles of the days before.
+    """
+    said = [reason for verdict in verdicts if not verdict.passed for reason in verdict.reasons]
+    names = [f"{t}/{s}" for t, s in frame.select(TARGET, SENSOR).unique(maintain_order=True).iter_rows()]
+    flagged = [name for name in names if any(name in reason for reason in said)]
+    return draw_day(frame, *span, frozen_runs(frame, before), flagged)
 
 
 def recent_profiles(store: FramesStore, day: date) -> list[pl.DataFrame]:

@@ -7,7 +7,7 @@ be learnt from the night after.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,7 @@ from maximus_assets.defs.judging import (
     together,
 )
 from maximus_assets.defs.partitions import DAILY, IMPORTED
+from maximus_assets.defs.pictures import gate_picture, in_words, picture
 from maximus_assets.defs.reading import PROFILES, DayRead, DayReader
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
 from maximus_assets.defs.staging import staging
@@ -42,22 +43,26 @@ OWNERS: Final = ["team:operations"]
 _VERSION_TAG: Final = "dagster/data_version"
 
 
-def check_result(verdict: Verdict, asset: str, *, blocking: bool = True) -> dg.AssetCheckResult:
+def check_result(
+    verdict: Verdict, asset: str, *, blocking: bool = True, shown: bytes | None = None
+) -> dg.AssetCheckResult:
     """A verdict in Dagster's words; one that does not block is a warning when it fails.
 
     Args:
         verdict: The verdict; the check has its name.
         asset: The asset it is about.
         blocking: Whether what is downstream must stop.
+        shown: A picture of what it failed on; without one, its figures and their bounds are drawn.
     """
+    pictures = gate_picture(verdict) if shown is None else {"picture": picture(shown, "what was judged")}
     severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(asset),
         check_name=verdict.name,
         passed=verdict.passed,
         severity=severity,
-        description="; ".join(verdict.reasons) or None,
-        metadata=dict(verdict.measured),
+        description=in_words(verdict),
+        metadata={**pictures, **verdict.measured},
     )
 
 
@@ -130,7 +135,12 @@ def telemetry(
             )
             done = reader.read_days(staged, days)
             verdicts = together({one.day: one.verdicts for one in done})
-        yield from (check_result(v, "telemetry", blocking=v.name not in WARNS_ONLY) for v in verdicts)
+        yield from (
+            check_result(
+                v, "telemetry", blocking=v.name not in WARNS_ONLY, shown=_picture_of_failure(v, done)
+            )
+            for v in verdicts
+        )
         with errors_told_to_dagster():
             refuse_bad_telemetry(verdicts)
         yield dg.MaterializeResult(
@@ -138,7 +148,7 @@ def telemetry(
             data_version=dg.DataVersion(
                 store.version_of("telemetry", {one.staged.partition: one.staged.content for one in done})
             ),
-            metadata=_day_metadata(done[0]) if len(done) == 1 else {"days": len(done), "rows": staged.rows},
+            metadata=_day_metadata(done[-1]) if len(done) == 1 else {"days": len(done), "rows": staged.rows},
         )
     with errors_told_to_dagster():
         for one in done:
@@ -155,8 +165,18 @@ def telemetry(
             )
 
 
+def _picture_of_failure(verdict: Verdict, done: Sequence[DayRead]) -> bytes | None:
+    """The picture of the first day that was drawn and failed this question."""
+    for one in done:
+        if one.picture is not None and any(v.name == verdict.name and not v.passed for v in one.verdicts):
+            return one.picture
+    return None
+
+
 def _day_metadata(one: DayRead) -> dict[str, Any]:
+    shown = {} if one.picture is None else {"picture": picture(one.picture, f"telemetry of {one.day}")}
     return {
+        **shown,
         "dagster/row_count": one.staged.rows,
         "targets": one.targets,
         "series": one.series,

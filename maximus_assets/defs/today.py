@@ -16,7 +16,8 @@ from maximus_assets.contracts.telemetry import SENSOR, TARGET
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.io_manager import frame_version
 from maximus_assets.defs.judging import check_specs, judge
-from maximus_assets.defs.reading import recent_profiles, span_of
+from maximus_assets.defs.pictures import picture
+from maximus_assets.defs.reading import picture_of, recent_profiles, span_of
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
 from maximus_assets.defs.telemetry import OWNERS, check_result, columns_metadata
 from maximus_assets.telemetry.profile import profile
@@ -48,19 +49,25 @@ def telemetry_today(
     store = frames.store()
     with errors_told_to_dagster():
         frame = sources.read(start, now)
+        before = recent_profiles(store, now.date())
         verdicts = judge(
             frame,
             profile(frame),
-            recent_profiles(store, now.date()),
+            before,
             targets=sources.targets(),
             span=(start, now),
             now=now,
         )
-    yield from (check_result(verdict, "telemetry_today", blocking=False) for verdict in verdicts)
+        shown = picture_of(frame, (start, now), verdicts, before)
+    yield from (
+        check_result(verdict, "telemetry_today", blocking=False, shown=None if verdict.passed else shown)
+        for verdict in verdicts
+    )
     yield dg.MaterializeResult(
         value=frame,
         data_version=dg.DataVersion(frame_version(store, "telemetry_today", frame)),
         metadata={
+            "picture": picture(shown, "telemetry since midnight"),
             "until": now.isoformat(timespec="seconds"),
             "series": frame.select(TARGET, SENSOR).n_unique(),
             "targets": frame[TARGET].n_unique(),
