@@ -16,7 +16,7 @@ from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.frames import FramesStore
 from maximus_assets.defs.io_manager import frame_version
 from maximus_assets.defs.partitions import HISTORY_DAYS
-from maximus_assets.defs.pictures import picture
+from maximus_assets.defs.pictures import PICTURE, picture
 from maximus_assets.defs.resources import FramesResource
 from maximus_assets.defs.telemetry import OWNERS, columns_metadata
 from maximus_assets.features.grid import to_grid
@@ -84,7 +84,7 @@ def feature_table(frames: FramesResource) -> dg.MaterializeResult[pl.DataFrame]:
         value=table,
         data_version=dg.DataVersion(frame_version(store, "feature_table", table)),
         metadata={
-            "picture": picture(draw_history(table), "demand of four weeks and the shape of its day"),
+            PICTURE: picture(draw_history(table), "demand of four weeks and the shape of its day"),
             "series": series.height,
             "summary": dg.MetadataValue.md(as_markdown(series.sort(TARGET, SENSOR))),
         },

@@ -32,7 +32,7 @@ from maximus_assets.defs.judging import (
     together,
 )
 from maximus_assets.defs.partitions import DAILY, IMPORTED
-from maximus_assets.defs.pictures import gate_picture, in_words, picture
+from maximus_assets.defs.pictures import PICTURE, figures_of, gate_picture, in_words, picture
 from maximus_assets.defs.reading import PROFILES, DayRead, DayReader
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
 from maximus_assets.defs.staging import staging
@@ -54,7 +54,7 @@ def check_result(
         blocking: Whether what is downstream must stop.
         shown: A picture of what it failed on; without one, its figures and their bounds are drawn.
     """
-    pictures = gate_picture(verdict) if shown is None else {"picture": picture(shown, "what was judged")}
+    pictures = gate_picture(verdict) if shown is None else {PICTURE: picture(shown, "what was judged")}
     severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(asset),
@@ -62,7 +62,7 @@ def check_result(
         passed=verdict.passed,
         severity=severity,
         description=in_words(verdict),
-        metadata={**pictures, **verdict.measured},
+        metadata={**pictures, **figures_of(verdict)},
     )
 
 
@@ -174,7 +174,7 @@ def _picture_of_failure(verdict: Verdict, done: Sequence[DayRead]) -> bytes | No
 
 
 def _day_metadata(one: DayRead) -> dict[str, Any]:
-    shown = {} if one.picture is None else {"picture": picture(one.picture, f"telemetry of {one.day}")}
+    shown = {} if one.picture is None else {PICTURE: picture(one.picture, f"telemetry of {one.day}")}
     return {
         **shown,
         "dagster/row_count": one.staged.rows,

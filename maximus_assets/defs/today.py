@@ -16,7 +16,7 @@ from maximus_assets.contracts.telemetry import SENSOR, TARGET
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.io_manager import frame_version
 from maximus_assets.defs.judging import check_specs, judge
-from maximus_assets.defs.pictures import picture
+from maximus_assets.defs.pictures import PICTURE, picture
 from maximus_assets.defs.reading import picture_of, recent_profiles, span_of
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
 from maximus_assets.defs.telemetry import OWNERS, check_result, columns_metadata
@@ -67,7 +67,7 @@ def telemetry_today(
         value=frame,
         data_version=dg.DataVersion(frame_version(store, "telemetry_today", frame)),
         metadata={
-            "picture": picture(shown, "telemetry since midnight"),
+            PICTURE: picture(shown, "telemetry since midnight"),
             "until": now.isoformat(timespec="seconds"),
             "series": frame.select(TARGET, SENSOR).n_unique(),
             "targets": frame[TARGET].n_unique(),

@@ -90,8 +90,10 @@ def clock_axis(axes: "Axes", span: timedelta) -> None:
 
 
 def legend(axes: "Axes") -> None:
-    """A legend inside a panel, where it hides least."""
-    axes.legend(fontsize=_SMALL, frameon=False, loc="best", labelcolor=INK)
+    """A legend in one line along the top of a panel, with room made for it."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.16 * (high - low))
+    axes.legend(fontsize=_SMALL, frameon=False, loc="upper left", ncols=3, labelcolor=INK)
 
 
 def note(axes: "Axes", text: str) -> None:

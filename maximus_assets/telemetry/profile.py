@@ -135,6 +135,8 @@ def days_of_series(profiles: Sequence[pl.DataFrame]) -> dict[tuple[str, str], Ar
     """
     found: dict[tuple[str, str], Array] = {}
     for day, one in enumerate(profiles):
+        if one.is_empty():
+            continue
         hours = one["hour"].to_numpy().astype(np.int64)
         levels = one.select("low", "middle", "high").to_numpy()
         names = one.select(TARGET, SENSOR)
