@@ -16,10 +16,13 @@ from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.frames import FramesStore
 from maximus_assets.defs.io_manager import frame_version
 from maximus_assets.defs.partitions import HISTORY_DAYS
+from maximus_assets.defs.pictures import PICTURE, picture
 from maximus_assets.defs.resources import FramesResource
 from maximus_assets.defs.telemetry import OWNERS, columns_metadata
+from maximus_assets.features.grid import to_grid
 from maximus_assets.features.table import CALENDAR_COLUMNS, RECIPE_HASH
 from maximus_assets.features.table import feature_table as make_feature_table
+from maximus_assets.plots.telemetry import draw_history
 from maximus_assets.telemetry.frames import empty
 
 HISTORY: Final = timedelta(days=HISTORY_DAYS)
@@ -35,17 +38,19 @@ def recent_history(store: FramesStore) -> pl.DataFrame:
         store: The frames.
 
     Returns:
-        A telemetry frame; empty when nothing is stored.
+        A telemetry frame, watched series on the grid already; empty when nothing is stored.
     """
     days = store.days("telemetry")
     frames = [empty()]
     if days:
         first = days[-1] - HISTORY + timedelta(days=1)
-        frames.append(store.read_all("telemetry", [day.isoformat() for day in days if day >= first]))
+        # Day by day: a bin never spans midnight, so the grid of a month is the days' grids under one another, and a month
+        # of a large fleet's samples would not fit into memory.
+        frames += [to_grid(store.read("telemetry", day.isoformat())) for day in days if day >= first]
     if imported := store.partitions("imported_telemetry"):
         last = pl.col(OBSERVED_AT).max().over(TARGET, SENSOR)
         files = store.read_all("imported_telemetry", imported).filter(pl.col(OBSERVED_AT) > last - HISTORY)
-        watched = frames[-1].select(TARGET, SENSOR).unique()
+        watched = pl.concat(frames).select(TARGET, SENSOR).unique()
         frames.append(files.join(watched, on=[TARGET, SENSOR], how="anti", maintain_order="left"))
     return pl.concat(frames, how="vertical")
 
@@ -58,7 +63,10 @@ def recent_history(store: FramesStore) -> pl.DataFrame:
     kinds={"polars", "parquet"},
     code_version=RECIPE_HASH[:12],
     automation_condition=when_gates_pass(),
-    description="The last four weeks of every series: means of five-minute bins, with the phase of day and week.",
+    description=(
+        "What is learnt from: the last four weeks of every series as means of five-minute bins, with the phase of day and "
+        "week. What was not seen stays missing; the day that is not over is not in it."
+    ),
     metadata={**columns_metadata(*CALENDAR_COLUMNS), "recipe": RECIPE_HASH},
 )
 def feature_table(frames: FramesResource) -> dg.MaterializeResult[pl.DataFrame]:
@@ -74,8 +82,9 @@ def feature_table(frames: FramesResource) -> dg.MaterializeResult[pl.DataFrame]:
     )
     return dg.MaterializeResult(
         value=table,
-        data_version=dg.DataVersion(frame_version(store, "feature_table", table, [None])),
+        data_version=dg.DataVersion(frame_version(store, "feature_table", table)),
         metadata={
+            PICTURE: picture(draw_history(table), "demand of four weeks and the shape of its day"),
             "series": series.height,
             "summary": dg.MetadataValue.md(as_markdown(series.sort(TARGET, SENSOR))),
         },

@@ -20,6 +20,7 @@ from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALU
 from maximus_assets.defs.automation import when_gates_pass
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.features import as_markdown
+from maximus_assets.defs.pictures import learnt_pictures
 from maximus_assets.defs.resources import FramesResource, RegistryResource
 from maximus_assets.defs.telemetry import OWNERS, check_result
 from maximus_assets.features.table import RECIPE_HASH
@@ -92,6 +93,7 @@ def forecaster_candidate(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(version.number)),
         metadata={
+            **learnt_pictures(learnt, grid),
             "version": version.number,
             "series": len(learnt.states),
             "fit_seconds": learnt.fit_seconds,

@@ -167,6 +167,30 @@ class FramesStore:
         Raises:
             FrameNotWrittenError: The folder is not writable or the disk is full; what was stored before still is.
         """
+        part = self.write_beside(asset, partition, frame, version=version, content=content)
+        return self.put_in_place(asset, partition, part)
+
+    def write_beside(
+        self,
+        asset: str,
+        partition: str | None,
+        frame: pl.DataFrame,
+        *,
+        version: str,
+        content: str | None = None,
+    ) -> Path:
+        """Put a frame on disk beside its place, under a name no reader looks for; that name.
+
+        Args:
+            asset: The asset.
+            partition: Its partition, None for an unpartitioned asset.
+            frame: The frame.
+            version: The data version it is materialized under.
+            content: Its content hash, when it is known already.
+
+        Raises:
+            FrameNotWrittenError: The folder is not writable or the disk is full; nothing is left behind.
+        """
         path = self.path(asset, partition)
         stamp = {_CONTENT: content or content_hash(frame), _VERSION: version}
         try:
@@ -176,8 +200,6 @@ class FramesStore:
                     frame.write_parquet(part, metadata=stamp)
                     part.flush()
                     os.fsync(part.fileno())
-                    Path(part.name).replace(path)
-                    _sync_folder(path.parent)
                 except BaseException:  # whatever stopped it, no half file stays behind
                     Path(part.name).unlink(missing_ok=True)
                     raise
@@ -185,6 +207,26 @@ class FramesStore:
             raise FrameNotWrittenError(
                 f"cannot store {path}: {error}; free space or fix the folder"
             ) from error
+        return Path(part.name)
+
+    def put_in_place(self, asset: str, partition: str | None, part: Path) -> Path:
+        """Move a frame that is on disk to its place; the place.
+
+        Args:
+            asset: The asset.
+            partition: Its partition, None for an unpartitioned asset.
+            part: What `write_beside` returned.
+
+        Raises:
+            FrameNotWrittenError: It cannot be moved there; what was stored before still is.
+        """
+        path = self.path(asset, partition)
+        try:
+            part.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise FrameNotWrittenError(f"cannot store {path}: {error}; fix the folder") from error
         return path
 
 

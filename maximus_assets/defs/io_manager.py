@@ -1,22 +1,18 @@
 """How an asset's frame gets to disk: the one writer of the frames store.
 
-`dg.UPathIOManager` refuses an output that spans several partitions, which is what a single-run backfill produces: the
-frame is split here by the day of each row, and every day of the run gets its file, an empty day too.
+`dg.UPathIOManager` refuses an output that spans several partitions, which is what a single-run backfill produces: such a
+run hands over a `Staging`, whose partitions are on disk already and are put in their places here.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 from upath import UPath
 
-from maximus_assets.contracts.telemetry import OBSERVED_AT
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.frames import FramesStore, content_hash
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from maximus_assets.defs.staging import Staging
 
 
 class FrameIOManager(dg.UPathIOManager):
@@ -42,52 +38,37 @@ class FrameIOManager(dg.UPathIOManager):
     def dump_to_path(self, context: dg.OutputContext, obj: pl.DataFrame, path: UPath) -> None:
         """Store one frame; `path` is what the store says it is."""
         del path
-        keys = context.asset_partition_keys if context.has_asset_partitions else [None]
-        self._dump(context, obj, keys)
+        (key,) = context.asset_partition_keys if context.has_asset_partitions else [None]
+        self._write(_asset(context), key, obj)
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.DataFrame:
         """Read one frame."""
         del context
         return pl.read_parquet(str(path))
 
-    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame) -> None:
-        """Store a frame, split by day when the run spans several."""
+    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | Staging) -> None:
+        """Store a frame, or put the partitions of a run in their places."""
         keys: Sequence[str | None] = context.asset_partition_keys if context.has_asset_partitions else [None]
         with errors_told_to_dagster():
-            self._dump(context, obj, keys)
+            if isinstance(obj, Staging):
+                obj.commit()
+                rows = obj.rows
+            else:
+                (key,) = keys
+                self._write(_asset(context), key, obj)
+                rows = obj.height
         folder = self._store.path(_asset(context), keys[0]) if len(keys) == 1 else self._store.folder
-        context.add_output_metadata(
-            {"path": dg.MetadataValue.path(str(folder)), "dagster/row_count": obj.height}
-        )
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(folder)), "dagster/row_count": rows})
 
-    def _dump(self, context: dg.OutputContext, frame: pl.DataFrame, keys: Sequence[str | None]) -> None:
-        asset = _asset(context)
-        parts: Mapping[str | None, pl.DataFrame] = {keys[0]: frame} if len(keys) == 1 else by_day(frame, keys)
-        contents = {key: content_hash(part) for key, part in parts.items()}
-        version = self._store.version_of(asset, contents)
-        for key, part in parts.items():
-            self._store.write(asset, key, part, version=version, content=contents[key])
+    def _write(self, asset: str, key: str | None, frame: pl.DataFrame) -> None:
+        content = content_hash(frame)
+        version = self._store.version_of(asset, {key: content})
+        self._store.write(asset, key, frame, version=version, content=content)
 
 
-def by_day(frame: pl.DataFrame, keys: Sequence[str | None]) -> dict[str | None, pl.DataFrame]:
-    """Split a frame by the UTC day of each row: partition key (YYYY-MM-DD) -> its rows, in their order.
-
-    Raises:
-        ValueError: A row is of none of the days; it would be lost.
-    """
-    days = frame.with_columns(pl.col(OBSERVED_AT).dt.strftime("%Y-%m-%d").alias("_day"))
-    found = {
-        str(key): part for (key,), part in days.partition_by("_day", as_dict=True, include_key=False).items()
-    }
-    if strays := sorted(found.keys() - {str(key) for key in keys}):
-        raise ValueError(f"rows of {', '.join(strays)} in a run of {keys[0]} to {keys[-1]}")
-    return {key: found.get(str(key), frame.clear()) for key in keys}
-
-
-def frame_version(store: FramesStore, asset: str, frame: pl.DataFrame, keys: Sequence[str | None]) -> str:
+def frame_version(store: FramesStore, asset: str, frame: pl.DataFrame, key: str | None = None) -> str:
     """The data version a frame will be stored under: what its asset reports with it."""
-    parts: Mapping[str | None, pl.DataFrame] = {keys[0]: frame} if len(keys) == 1 else by_day(frame, keys)
-    return store.version_of(asset, {key: content_hash(part) for key, part in parts.items()})
+    return store.version_of(asset, {key: content_hash(frame)})
 
 
 def _asset(context: dg.InputContext | dg.OutputContext) -> str:

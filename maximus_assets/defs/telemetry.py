@@ -1,85 +1,68 @@
 """Telemetry, by day and by file: what the targets were seen doing, and whether it can be believed.
 
-Several days are read in one run, because starting a process for each takes far longer than reading it. What was read is
-judged in the step that reads it, on the very frame that is to be stored. Where a blocking check fails nothing is stored:
-a check speaks of the last run alone, so a bad day left on disk would be learnt from the night after.
+Several days are read in one run, because starting a process for each takes far longer than reading it, but one after the
+other (`reading`). What was read is judged in the step that reads it, on the very frame that is to be stored. Where a
+blocking check fails nothing of the run is stored: a check speaks of the last run alone, so a bad day left on disk would
+be learnt from the night after.
 """
 
 import warnings
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 
-from maximus_assets.contracts.clock import Clock, SystemClock
-from maximus_assets.contracts.errors import BadInputError, Permanent
-from maximus_assets.contracts.target import Target
-from maximus_assets.contracts.telemetry import COLLECT_SECONDS, FRAME_COLUMNS, SENSOR, TARGET, Series
+from maximus_assets.contracts.clock import SystemClock
+from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.telemetry import FRAME_COLUMNS, SENSOR, TARGET
 from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.frames import FramesStore
 from maximus_assets.defs.io_manager import frame_version
+from maximus_assets.defs.judging import (
+    LOSS,
+    LOSS_SAYS,
+    WARNS_ONLY,
+    check_accepted,
+    check_specs,
+    refuse_bad_telemetry,
+    together,
+)
 from maximus_assets.defs.partitions import DAILY, IMPORTED
+from maximus_assets.defs.pictures import PICTURE, figures_of, gate_picture, in_words, picture
+from maximus_assets.defs.reading import PROFILES, DayRead, DayReader
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
-from maximus_assets.telemetry import quality
+from maximus_assets.defs.staging import staging
 from maximus_assets.telemetry.files import read_file
 from maximus_assets.telemetry.options import FileOptions
 
 OWNERS: Final = ["team:operations"]
-
-QUALITY: Final[dict[str, str]] = {
-    "telemetry_is_plausible": "Every value is a finite number within its sensor's valid range.",
-    "telemetry_clock_is_sound": "Time runs forward in every series and stays out of the future.",
-    "telemetry_has_no_duplicates": "Every series has at most one value for an instant.",
-    "telemetry_is_complete": "Every target was seen nearly all of the time. A gap is worth a warning: the machine was off.",
-}
-"""Every quality check and what it says when it passes."""
-
-WARNS_ONLY: Final = frozenset({"telemetry_is_complete"})
-"""Checks that do not stop what is downstream: the forecaster knows how to live with gaps."""
+_VERSION_TAG: Final = "dagster/data_version"
 
 
-def judge_quality(
-    frame: pl.DataFrame, targets: Sequence[Target], window: dg.TimeWindow, clock: Clock
-) -> tuple[Verdict, ...]:
-    """Ask every quality question of a frame.
-
-    Args:
-        frame: What was read for `window`.
-        targets: What was to be seen.
-        window: The days.
-        clock: What is the future.
-    """
-    demand = [Series(target=target.name, sensor=target.demand_sensor) for target in targets]
-    return (
-        quality.value_range(frame),
-        quality.clock(frame, clock.now()),
-        quality.duplicates(frame),
-        quality.completeness(
-            frame, step_seconds=COLLECT_SECONDS, start=window.start, end=window.end, expected=demand
-        ),
-    )
-
-
-def check_result(verdict: Verdict, asset: str, *, blocking: bool = True) -> dg.AssetCheckResult:
+def check_result(
+    verdict: Verdict, asset: str, *, blocking: bool = True, shown: bytes | None = None
+) -> dg.AssetCheckResult:
     """A verdict in Dagster's words; one that does not block is a warning when it fails.
 
     Args:
         verdict: The verdict; the check has its name.
         asset: The asset it is about.
         blocking: Whether what is downstream must stop.
+        shown: A picture of what it failed on; without one, its figures and their bounds are drawn.
     """
+    pictures = gate_picture(verdict) if shown is None else {PICTURE: picture(shown, "what was judged")}
     severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey(asset),
         check_name=verdict.name,
         passed=verdict.passed,
         severity=severity,
-        description="; ".join(verdict.reasons) or None,
-        metadata=dict(verdict.measured),
+        description=in_words(verdict),
+        metadata={**pictures, **figures_of(verdict)},
     )
 
 
@@ -88,6 +71,17 @@ def columns_metadata(*more: str) -> dict[str, dg.MetadataValue[Any]]:
     names = {**FRAME_COLUMNS, **dict.fromkeys(more, "float64")}
     columns = [dg.TableColumn(name, kind) for name, kind in names.items()]
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns))}
+
+
+class TelemetryReading(dg.Config):
+    """How days are read.
+
+    Attributes:
+        accept: Checks whose failure is genuine and accepted in this run: `telemetry_units_hold` (demand really jumped),
+            `telemetry_loses_nothing` (a day is to be stored although it holds less than before).
+    """
+
+    accept: list[str] = []  # noqa: RUF012 - Dagster's config classes copy their defaults
 
 
 with warnings.catch_warnings():
@@ -104,12 +98,14 @@ with warnings.catch_warnings():
             fail_window=timedelta(hours=60), warn_window=timedelta(hours=36)
         ),
         check_specs=[
-            dg.AssetCheckSpec(name, asset="telemetry", description=said, blocking=name not in WARNS_ONLY)
-            for name, said in QUALITY.items()
+            *check_specs("telemetry"),
+            dg.AssetCheckSpec(LOSS, asset="telemetry", description=LOSS_SAYS),
         ],
         description=(
-            "Every observation of the targets, one partition a day: live ones from the metrics table, simulated ones from "
-            "the simulation."
+            "Every observation of the targets, one partition for each whole day (UTC): live ones from the metrics table, "
+            "simulated ones from the simulation.\n\n"
+            "**Trust it** when every check below is green. A red check stopped the day from being stored and learnt from; a "
+            "yellow one tells of a gap, a hung sensor or a changed workload, and learning goes on."
         ),
         metadata=columns_metadata(),
     )
@@ -117,45 +113,76 @@ with warnings.catch_warnings():
 
 @_by_day
 def telemetry(
-    context: dg.AssetExecutionContext, sources: TelemetrySources, frames: FramesResource
-) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[pl.DataFrame]]:
-    """Read the days of this run in one go; store them all, or none where a blocking check fails.
+    context: dg.AssetExecutionContext,
+    config: TelemetryReading,
+    sources: TelemetrySources,
+    frames: FramesResource,
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any] | dg.AssetMaterialization]:
+    """Read the days of this run one by one; store them all, or none where a blocking check fails.
 
     A generator, because Dagster refuses the annotation of a returned value where checks are outputs beside it.
     """
-    window = context.partition_time_window
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    store = frames.store()
+    with staging(store, "telemetry") as staged:
+        with errors_told_to_dagster():
+            reader = DayReader(
+                read=sources.read,
+                targets=sources.targets(),
+                now=SystemClock().now(),
+                accepted=check_accepted(config.accept),
+                say=context.log.info,
+            )
+            done = reader.read_days(staged, days)
+            verdicts = together({one.day: one.verdicts for one in done})
+        yield from (
+            check_result(
+                v, "telemetry", blocking=v.name not in WARNS_ONLY, shown=_picture_of_failure(v, done)
+            )
+            for v in verdicts
+        )
+        with errors_told_to_dagster():
+            refuse_bad_telemetry(verdicts)
+        yield dg.MaterializeResult(
+            value=staged,
+            data_version=dg.DataVersion(
+                store.version_of("telemetry", {one.staged.partition: one.staged.content for one in done})
+            ),
+            metadata=_day_metadata(done[-1]) if len(done) == 1 else {"days": len(done), "rows": staged.rows},
+        )
     with errors_told_to_dagster():
-        frame = sources.read(window.start, window.end)
-        verdicts = judge_quality(frame, sources.targets(), window, SystemClock())
-    yield from (check_result(v, "telemetry", blocking=v.name not in WARNS_ONLY) for v in verdicts)
-    with errors_told_to_dagster():
-        refuse_bad_telemetry(verdicts)
-    yield dg.MaterializeResult(
-        value=frame,
-        data_version=dg.DataVersion(
-            frame_version(frames.store(), "telemetry", frame, context.partition_keys)
-        ),
-        metadata={"days": len(context.partition_keys), "targets": frame[TARGET].n_unique()},
-    )
+        for one in done:
+            store.write(PROFILES, one.staged.partition, one.profile, version=one.staged.content)
+    if len(done) > 1:
+        # Dagster gives all partitions of a run one data version. Each day is told again under its own, or a month that
+        # is read again for one late day would look like a month of changes.
+        for one in done:
+            yield dg.AssetMaterialization(
+                asset_key="telemetry",
+                partition=one.staged.partition,
+                metadata=_day_metadata(one),
+                tags={_VERSION_TAG: one.staged.version},
+            )
 
 
-def refuse_bad_telemetry(verdicts: Sequence[Verdict]) -> None:
-    """Stop what did not pass.
-
-    Args:
-        verdicts: What was found.
-
-    Raises:
-        QualityNotPassedError: A check that blocks failed; says which and why.
-    """
-    failed = [v for v in verdicts if not v.passed and v.name not in WARNS_ONLY]
-    if failed:
-        said = "; ".join(f"{v.name}: {', '.join(v.reasons)}" for v in failed)
-        raise QualityNotPassedError(f"telemetry is not stored, {said}")
+def _picture_of_failure(verdict: Verdict, done: Sequence[DayRead]) -> bytes | None:
+    """The picture of the first day that was drawn and failed this question."""
+    for one in done:
+        if one.picture is not None and any(v.name == verdict.name and not v.passed for v in one.verdicts):
+            return one.picture
+    return None
 
 
-class QualityNotPassedError(Permanent):
-    """Telemetry failed a blocking check. Nothing of it was stored, so that no later run learns from it."""
+def _day_metadata(one: DayRead) -> dict[str, Any]:
+    shown = {} if one.picture is None else {PICTURE: picture(one.picture, f"telemetry of {one.day}")}
+    return {
+        **shown,
+        "dagster/row_count": one.staged.rows,
+        "targets": one.targets,
+        "series": one.series,
+        "content": one.staged.content,
+        "is_kept_as_stored": one.staged.path is None,
+    }
 
 
 class ImportedFile(dg.Config):
@@ -215,7 +242,7 @@ def imported_telemetry(
         refuse_known_series(frame, key, store, {target.name for target in sources.targets()})
     return dg.MaterializeResult(
         value=frame,
-        data_version=dg.DataVersion(frame_version(store, "imported_telemetry", frame, [key])),
+        data_version=dg.DataVersion(frame_version(store, "imported_telemetry", frame, key)),
         metadata={"file": dg.MetadataValue.path(config.path), "series": frame.n_unique([TARGET, SENSOR])},
     )
 

@@ -14,7 +14,7 @@ from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE, Series
 from maximus_assets.contracts.verdict import Verdict
 
-_NAMED: Final = 5
+NAMED: Final = 5
 """How many findings are told one by one; the others are counted."""
 
 _SERIES: Final = [TARGET, SENSOR]
@@ -78,7 +78,7 @@ def completeness(
     if inside.height == 0 and not reasons:
         reasons = ["there is no observation at all"]
     lowest = 0.0 if absent or shares.height == 0 else min(1.0, _number(shares["ratio"].min()))
-    return _verdict(
+    return verdict_of(
         "telemetry_is_complete",
         reasons,
         series_count=shares.height,
@@ -107,9 +107,9 @@ def value_range(frame: pl.DataFrame) -> Verdict:
     reasons = [
         f"{target}/{sensor} was {value:g} at {at.isoformat()}, outside "
         + (f"{low:g} to {high:g}" if low is not None else "the catalogue: an unknown sensor")
-        for target, sensor, at, value, low, high in wrong.head(_NAMED).iter_rows()
+        for target, sensor, at, value, low, high in wrong.head(NAMED).iter_rows()
     ]
-    return _verdict(
+    return verdict_of(
         "telemetry_is_plausible",
         reasons,
         total=wrong.height,
@@ -136,13 +136,13 @@ def clock(frame: pl.DataFrame, now: datetime, *, tolerance_seconds: float = 5.0)
     future = steps.filter(pl.col("ahead") > tolerance_seconds)
     reasons = [
         f"{row[TARGET]}/{row[SENSOR]} steps back from {row['before'].isoformat()} to {row[OBSERVED_AT].isoformat()}"
-        for row in backward.head(_NAMED).iter_rows(named=True)
+        for row in backward.head(NAMED).iter_rows(named=True)
     ]
     reasons += [
         f"{row[TARGET]}/{row[SENSOR]} has {row[OBSERVED_AT].isoformat()}, {row['ahead']:.0f} s in the future"
-        for row in future.head(_NAMED).iter_rows(named=True)
+        for row in future.head(NAMED).iter_rows(named=True)
     ]
-    return _verdict(
+    return verdict_of(
         "telemetry_clock_is_sound",
         reasons,
         total=backward.height + future.height,
@@ -163,9 +163,9 @@ def duplicates(frame: pl.DataFrame) -> Verdict:
     surplus = int(repeated["len"].sum()) - repeated.height
     reasons = [
         f"{target}/{sensor} has {count} values at {at.isoformat()}"
-        for target, sensor, at, count in repeated.head(_NAMED).iter_rows()
+        for target, sensor, at, count in repeated.head(NAMED).iter_rows()
     ]
-    return _verdict(
+    return verdict_of(
         "telemetry_has_no_duplicates",
         reasons,
         total=repeated.height,
@@ -203,7 +203,7 @@ def freshness(
             reasons.append(f"{target}/{sensor} was last seen {age:.0f} s ago, later than {limit:.0f} s")
     if not seen and not reasons:
         reasons = ["there is no observation at all"]
-    return _verdict(
+    return verdict_of(
         "telemetry_is_fresh",
         reasons,
         series_count=len(seen),
@@ -212,12 +212,19 @@ def freshness(
     )
 
 
-def _verdict(
+def verdict_of(
     name: str, reasons: Iterable[str], *, total: int | None = None, **measured: float | int | str | bool
 ) -> Verdict:
-    """A verdict that passes when there is no reason against it; tells a few findings and counts `total` of them."""
+    """A verdict that passes when there is no reason against it; tells a few findings and counts `total` of them.
+
+    Args:
+        name: The verdict's.
+        reasons: Findings against it, the worst first.
+        total: How many there are when `reasons` are only some; None for as many.
+        measured: The figures it rests on.
+    """
     found = list(reasons)
-    told = found[:_NAMED]
+    told = found[:NAMED]
     more = (len(found) if total is None else total) - len(told)
     if more > 0:
         told.append(f"and {more} more")

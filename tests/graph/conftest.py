@@ -24,13 +24,16 @@ class House:
     store: FramesStore
     definitions: dg.Definitions
 
-    def run(self, *assets: str, **tags: str) -> dg.ExecuteInProcessResult:
-        """Materialize assets in one run, as the daemon would."""
+    def run(
+        self, *assets: str, config: dict[str, object] | None = None, **tags: str
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize assets in one run, as the daemon would; `config` is that of each asset."""
         return self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=[dg.AssetKey(asset) for asset in assets],
             instance=self.instance,
             tags=tags,
             raise_on_error=False,
+            run_config={"ops": {asset: {"config": config} for asset in assets}} if config else None,
         )
 
 

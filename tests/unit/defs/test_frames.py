@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maximus_assets.defs.frames import FrameNotWrittenError, FramesStore, content_hash
-from maximus_assets.defs.io_manager import by_day, frame_version
+from maximus_assets.defs.io_manager import frame_version
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -116,42 +116,16 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
         FramesStore(tmp_path / "frames").write("x", None, frame_of([1.0]), version="v")
 
 
-def test_a_day_read_again_unchanged_keeps_the_version_it_was_given_with_others(store: FramesStore) -> None:
-    days = ["2026-03-01", "2026-03-02"]
-    both = pl.concat([frame_of([1.0, 2.0]), frame_of([3.0], START + timedelta(days=1))])
-    version = frame_version(store, "telemetry", both, days)
-    for key, part in by_day(both, days).items():
-        store.write("telemetry", key, part, version=version)
+def test_a_day_read_again_unchanged_keeps_the_version_it_has(store: FramesStore) -> None:
+    store.write("telemetry", "2026-03-01", frame_of([1.0, 2.0]), version="known")
 
-    again = frame_version(store, "telemetry", frame_of([1.0, 2.0]), days[:1])
-    changed = frame_version(store, "telemetry", frame_of([1.0, 2.5]), days[:1])
-
-    assert again == version
-    assert changed != version
+    assert frame_version(store, "telemetry", frame_of([1.0, 2.0]), "2026-03-01") == "known"
+    assert frame_version(store, "telemetry", frame_of([1.0, 2.5]), "2026-03-01") not in {"known", ""}
 
 
 def test_a_span_of_days_has_a_version_of_its_own_when_any_day_changed(store: FramesStore) -> None:
-    days = ["2026-03-01", "2026-03-02"]
-    first = frame_of([1.0])
-    store.write("telemetry", days[0], first, version="known")
-    both = pl.concat([first, frame_of([3.0], START + timedelta(days=1))])
+    first, second = content_hash(frame_of([1.0])), content_hash(frame_of([3.0]))
+    store.write("telemetry", "2026-03-01", frame_of([1.0]), version="known")
 
-    assert frame_version(store, "telemetry", both, days) != "known"
-
-
-def test_rows_are_split_by_day_and_a_day_without_rows_is_an_empty_frame() -> None:
-    frame = pl.concat([frame_of([1.0, 2.0]), frame_of([3.0], START + timedelta(days=2))])
-
-    parts = by_day(frame, ["2026-03-01", "2026-03-02", "2026-03-03"])
-
-    assert {key: part["value"].to_list() for key, part in parts.items()} == {
-        "2026-03-01": [1.0, 2.0],
-        "2026-03-02": [],
-        "2026-03-03": [3.0],
-    }
-    assert parts["2026-03-02"].schema == frame.schema
-
-
-def test_rows_of_a_day_that_was_not_asked_for_are_refused_not_lost() -> None:
-    with pytest.raises(ValueError, match="2026-03-01"):
-        by_day(frame_of([1.0]), ["2026-03-02", "2026-03-03"])
+    assert store.version_of("telemetry", {"2026-03-01": first}) == "known"
+    assert store.version_of("telemetry", {"2026-03-01": first, "2026-03-02": second}) != "known"
