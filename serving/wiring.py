@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from maximus_assets.contracts.clock import Clock, SystemClock
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.prometheus.feeds import feeds
 from serving.dashboard.page import STATIC, Pages
 from serving.gateway.app import create_app
 from serving.gateway.events import EventHub
@@ -30,6 +31,7 @@ from serving.loop.recorder import Recorder
 from serving.loop.runner import Runner
 from serving.loop.warmup import Remembered, warm_up
 from serving.monitor.host import HostSource
+from serving.monitor.prometheus import PrometheusSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector, Source
 from serving.observability import PREDICTORS_SWAPS_TOTAL, show_champion
@@ -97,7 +99,7 @@ class ChampionFollower:
 
 
 def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
-    """One source for each host target, one for all simulated ones.
+    """One source for each host target, one for each Prometheus section, one for all simulated ones.
 
     Args:
         settings: Which targets there are.
@@ -109,7 +111,13 @@ def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
         if target.source == "host"
     ]
     simulated = [target for target in settings.targets if target.source == "simulated"]
-    return (*hosts, *([SimulatedSource(simulated)] if simulated else []))
+    asked = feeds(settings.prometheus)
+    scraped = [
+        PrometheusSource(section, asked[section.name], clock=clock)
+        for section in settings.prometheus
+        if asked[section.name]
+    ]
+    return (*hosts, *scraped, *([SimulatedSource(simulated)] if simulated else []))
 
 
 def build_loop(

@@ -74,9 +74,14 @@ async def warm_up(
     failures: list[str] = []
     remembered: list[Sample] = []
     since = floor_to_step(now - timedelta(seconds=WINDOW_BINS * GRID_SECONDS), GRID_SECONDS)
-    owners = {target: source for source in sources for target in source.sensors}
+    owners = {
+        (target, sensor): source
+        for source in sources
+        for target, sensors in source.sensors.items()
+        for sensor in sensors
+    }
     for one in windows.series:
-        owner = owners.get(one.target)
+        owner = owners.get((one.target, one.sensor))
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 history = None if owner is None else await owner.history(one, since, now)

@@ -1,0 +1,138 @@
+"""Targets watched through a Prometheus server, as a source: one query a sensor, however many targets.
+
+A value carries the instant of its newest raw sample, never that of the query: PromQL goes on answering for minutes after a
+target fell silent, and a value dated by the query would look fresh all that time. A target whose series has vanished is
+absent at once.
+
+It is hard because the server may be down, slow or lying, and a turn is short. Queries run on threads of this source alone,
+within less time than the collector grants, so a server that hangs costs its own targets their freshness and nothing else.
+A query that fails costs its sensor; only when all of them fail is the source itself said to have failed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from maximus_assets.contracts.clock import Clock
+from maximus_assets.contracts.errors import MaximusError
+from maximus_assets.contracts.prometheus import PrometheusSection
+from maximus_assets.contracts.telemetry import Sample, Series
+from maximus_assets.prometheus.client import Limits, PrometheusClient
+from maximus_assets.prometheus.feeds import Feed
+from maximus_assets.prometheus.readings import Present, read_past, read_present
+from serving.monitor.source import History
+
+_log = structlog.get_logger("maximus.monitor")
+
+LIVE_LIMITS: Final = Limits(timeout_seconds=1.5, max_bytes=8 * 2**20, max_points=50_000, tries=1)
+"""What a query of a turn may cost; the next turn is its next try."""
+
+PAST_LIMITS: Final = Limits(timeout_seconds=8.0, max_points=200_000, tries=1)
+"""What a query of a warm-up may cost."""
+
+HISTORY_STEP_SECONDS: Final = 60
+"""Spacing of a remembered past: five points in a bin of the grid, so that what was really collected counts for more."""
+
+_THREADS: Final = 8
+
+
+class PrometheusSource:
+    """Reads the targets of one section.
+
+    Args:
+        section: The server.
+        feeds: What is asked of it; not empty.
+        clock: Tells how long a round has taken.
+    """
+
+    def __init__(self, section: PrometheusSection, feeds: Sequence[Feed], *, clock: Clock) -> None:
+        self.name = f"prometheus:{section.name}"
+        self._feeds = tuple(feeds)
+        self._clock = clock
+        self._live = PrometheusClient(section, LIVE_LIMITS)
+        self._past = PrometheusClient(section, PAST_LIMITS)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=self.name)
+        self._told: dict[str, str] = {}
+
+    @property
+    def sensors(self) -> dict[str, tuple[str, ...]]:
+        """Every sensor that is asked for, by target."""
+        found: dict[str, tuple[str, ...]] = {}
+        for feed in self._feeds:
+            for target in feed.targets:
+                found[target] = (*found.get(target, ()), feed.sensor.sensor)
+        return found
+
+    async def collect(self, now: datetime) -> list[Sample]:
+        """Ask every feed once, side by side.
+
+        Raises:
+            MaximusError: Every one of them failed; the first one's error.
+        """
+        loop = asyncio.get_running_loop()
+        began = self._clock.monotonic()
+        outcomes = await asyncio.gather(
+            *(loop.run_in_executor(self._threads, self._ask, feed, now, began) for feed in self._feeds)
+        )
+        self._tell(outcomes)
+        samples: list[Sample] = []
+        errors = [outcome for outcome in outcomes if isinstance(outcome, MaximusError)]
+        for feed, outcome in zip(self._feeds, outcomes, strict=True):
+            if isinstance(outcome, Present):
+                samples += [
+                    Sample(target, feed.sensor.sensor, datetime.fromtimestamp(at, UTC), value)
+                    for target, (at, value) in outcome.values.items()
+                ]
+        if len(errors) == len(self._feeds):
+            raise errors[0]
+        return samples
+
+    def _ask(self, feed: Feed, now: datetime, began: float) -> Present | MaximusError | None:
+        """One feed's answer or its error; None if the round's time was over before its turn came."""
+        if self._clock.monotonic() - began > LIVE_LIMITS.timeout_seconds:
+            return None
+        try:
+            return read_present(self._live, feed, now.timestamp())
+        except MaximusError as error:
+            return error
+
+    def _tell(self, outcomes: Sequence[Present | MaximusError | None]) -> None:
+        """Log what is wrong with a feed when it changes, not each turn."""
+        for feed, outcome in zip(self._feeds, outcomes, strict=True):
+            sensor = feed.sensor.sensor
+            if isinstance(outcome, Present):
+                said = "; ".join((*sorted(outcome.ambiguous.values()), *outcome.warnings))
+            else:
+                said = "there was no time left for it" if outcome is None else str(outcome)
+            if said != self._told.get(sensor, ""):
+                self._told[sensor] = said
+                if said:
+                    _log.warning("prometheus_query_failed", source=self.name, sensor=sensor, reason=said)
+                else:
+                    _log.info("prometheus_query_recovered", source=self.name, sensor=sensor)
+
+    async def history(self, series: Series, start: datetime, end: datetime) -> History | None:
+        """The server's past of one series, a value a minute; None where it has none.
+
+        Raises:
+            MaximusError: The server cannot be asked, or its series of the target are ambiguous.
+        """
+        for feed in self._feeds:
+            if feed.sensor.sensor == series.sensor and series.target in feed.targets:
+                one = feed.only((series.target,))
+                past = await asyncio.get_running_loop().run_in_executor(
+                    self._threads,
+                    read_past,
+                    self._past,
+                    one,
+                    start.timestamp(),
+                    end.timestamp(),
+                    HISTORY_STEP_SECONDS,
+                )
+                found = past.get(series.target)
+                return None if found is None else History(found.seconds, found.values)
+        return None
