@@ -45,7 +45,7 @@ CONVERSIONS: Final[dict[tuple[str, str], float]] = {
 }
 """(unit of a query's result, unit of the sensor) -> the factor between them."""
 
-_PLACEHOLDER: Final = re.compile(r"\$\{?([A-Za-z_]+)")
+_PLACEHOLDER: Final = re.compile(r"\$([A-Za-z_]\w*)")
 
 
 class PromQLSensor(Contract):

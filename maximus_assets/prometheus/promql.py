@@ -17,7 +17,7 @@ PART: Final = "maximus_part"
 """Label that tells values from their instants in one answer."""
 
 _RE2_SPECIAL: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
-_OPEN: Final = re.compile(r"\$\{?(selector|by|window)\}?")
+_OPEN: Final = re.compile(r"\$(selector|by|window)\b")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 

@@ -115,6 +115,12 @@ class PrometheusSource:
                 else:
                     _log.info("prometheus_query_recovered", source=self.name, sensor=sensor)
 
+    def close(self) -> None:
+        """Give up its connections; a query that is under way ends by its timeout."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._live.close()
+        self._past.close()
+
     async def history(self, series: Series, start: datetime, end: datetime) -> History | None:
         """The server's past of one series, a value a minute; None where it has none.
 

@@ -81,14 +81,16 @@ def explained(
     origin: Mapping[str, tuple[str, str]],
     tables: Mapping[str, Sequence[type[BaseModel]]],
 ) -> BadInputError:
-    """The first of a validation's errors, by the name its author wrote; never with the value, which may be a secret.
+    """The most telling of a validation's errors, by the name its author wrote; never with the value, which may be a secret.
 
     Args:
         error: Of the settings.
         origin: Field -> where it was written, and under which name.
         tables: Fields that are lists of tables -> the types whose fields may stand in them.
     """
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    # A name that is misspelt is also one that is missing: the misspelling is what helps.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     field, *inner = [str(part) for part in first["loc"]]
     source, name = origin.get(field, ("the settings", field))
     message = first["msg"].removeprefix("Value error, ")

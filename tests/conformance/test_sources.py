@@ -7,9 +7,12 @@ from datetime import timedelta
 import pytest
 
 from maximus_assets.contracts.catalogue import CATALOGUE
+from maximus_assets.contracts.prometheus import PrometheusSection, PromQLSensor
 from maximus_assets.contracts.target import ReplicaSizing, Target
 from maximus_assets.contracts.telemetry import Sample, Series
+from maximus_assets.prometheus.feeds import feeds
 from serving.monitor.host import HostSource
+from serving.monitor.prometheus import PrometheusSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Source
 
@@ -35,9 +38,39 @@ def simulated(clock, folder):
     )
 
 
-@pytest.fixture(params=[host, simulated], ids=lambda make: make.__name__)
+def scraped(clock, prometheus):
+    section = PrometheusSection(
+        name="shop",
+        url=prometheus.url,
+        targets={name: {"instance": name} for name in "abc"},
+        sensors=tuple(
+            PromQLSensor(sensor=sensor, query=query, metric=metric, unit=unit)
+            for sensor, query, metric, unit in (
+                ("request_queue_count", "shop_queue{$selector}", "shop_queue", "count"),
+                (
+                    "request_rate_per_second",
+                    "sum by ($by) (rate(shop_requests_total{$selector}[$window]))",
+                    "shop_requests_total",
+                    "per_second",
+                ),
+                ("request_p95_ms", "shop_strange{$selector}", "shop_strange", "seconds"),
+            )
+        ),
+    )
+    return PrometheusSource(section, feeds([section])["shop"], clock=clock)
+
+
+@pytest.fixture(
+    params=[host, simulated, pytest.param(scraped, marks=pytest.mark.prometheus)],
+    ids=lambda make: make.__name__,
+)
 def source(request, clock, tmp_path):
-    return request.param(clock, tmp_path)
+    if request.param is not scraped:
+        yield request.param(clock, tmp_path)
+        return
+    source = scraped(clock, request.getfixturevalue("prometheus"))
+    yield source
+    source.close()
 
 
 def test_it_has_every_part_of_the_protocol(source):
