@@ -188,6 +188,24 @@ MONITOR_REJECTED_TOTAL: Final = _instrument(
     "Samples thrown away as no possible state of the world.",
     ("source",),
 )
+ANALYZE_TELEMETRY_LOST: Final = _instrument(
+    Gauge,
+    "maximus_analyze_telemetry_lost_info",
+    "1 while so much telemetry is lost that nothing is taken away from any target, else 0.",
+    multiprocess_mode="livemostrecent",
+)
+ANALYZE_BLIND_TARGETS: Final = _instrument(
+    Gauge,
+    "maximus_analyze_blind_targets_count",
+    "Targets that lack a sensor that must fail safe.",
+    multiprocess_mode="livemostrecent",
+)
+ANALYZE_FROZEN_SENSORS: Final = _instrument(
+    Gauge,
+    "maximus_analyze_frozen_sensors_count",
+    "Sensors, of all targets, that show one value for longer than what they measure can stand still.",
+    multiprocess_mode="livemostrecent",
+)
 PREDICTORS_FORECASTS: Final = _instrument(
     Gauge,
     "maximus_predictors_forecasts_count",

@@ -92,6 +92,7 @@ def plan(
         "capacity_current": current,
         "severity": situation.severity,
         "concerns": "; ".join(situation.concerns),
+        "freeze_reason": situation.freeze_reason,
         "forecast_status": situation.forecast.status,
         "forecast_reason": situation.forecast.reason,
     }
@@ -153,6 +154,8 @@ def _why_not(situation: Situation, sized: Size, current: float, *, is_blind: boo
         return "no change"
     if sized.desired < current and (situation.telemetry_lost or is_blind):
         return "less capacity would do, but nothing is taken away while telemetry is lost"
+    if sized.desired < current and situation.freeze_reason:
+        return f"less capacity would do, but nothing is taken away from any target: {situation.freeze_reason}"
     if math.isclose(_one_step(sized, current), current):
         return "less capacity would do, but the smallest step takes away more than one action may"
     return None

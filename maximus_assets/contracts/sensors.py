@@ -1,7 +1,8 @@
 """What a sensor is: its unit, what is plausible, from where it is worth a warning, what to do when it goes missing.
 
 A value outside a sensor's valid range is a measurement error, never a state of the world. A threshold is a state of the
-world worth naming. An absent value is neither zero nor the last value until the sensor's policy says so.
+world worth naming. An absent value is neither zero nor the last value until the sensor's policy says so. A value that
+never changes is a broken instrument if the quantity cannot stand still, and says nothing if it can.
 
 Which sensors there are is said in `contracts.catalogue`.
 """
@@ -82,7 +83,23 @@ class Thresholds(Contract):
         return "normal"
 
 
-Unit = Literal["ratio", "cores", "bytes", "bytes_per_second", "per_second", "ms", "count", "load"]
+Unit = Literal[
+    "ratio",
+    "cores",
+    "bytes",
+    "bytes_per_second",
+    "per_second",
+    "ms",
+    "seconds",
+    "count",
+    "load",
+    "celsius",
+    "watts",
+]
+
+Origin = Literal["host", "gpu", "database", "redis", "loop", "simulated", "prometheus", "files"]
+"""Who reads a sensor. The first six are sources the product brings; `prometheus` needs a server of yours and a mapping
+of its metrics to targets; `files` are what you hand to be learnt from."""
 
 
 class Sensor(Contract):
@@ -96,9 +113,14 @@ class Sensor(Contract):
         description: What it measures, in one sentence.
         minimum: Smallest plausible value.
         maximum: Largest plausible value.
+        collected_by: Who reads it, at least one.
         thresholds: From where it is worth naming, if anywhere.
         staleness_limit_seconds: Age beyond which a value is no longer fresh.
-        missing: What stands in for an absent or stale value.
+        frozen_after_seconds: How long it may show one and the same value before it counts as frozen; None where it may
+            stand still by nature (a limit, a total, a count of things that seldom change).
+        rests_at: The values at which it may stand still all the same: an idle service's rate is zero for hours, and the
+            share of a full processor is one. Only with `frozen_after_seconds`.
+        missing: What stands in for an absent, stale or frozen value.
     """
 
     name: Name
@@ -108,10 +130,36 @@ class Sensor(Contract):
     description: str
     minimum: float
     maximum: float
+    collected_by: tuple[Origin, ...] = Field(min_length=1)
     thresholds: Thresholds | None = None
     staleness_limit_seconds: float = Field(default=60.0, gt=0)
+    frozen_after_seconds: float | None = Field(default=None, gt=0)
+    rests_at: tuple[float, ...] = ()
     missing: MissingPolicy
+
+    @model_validator(mode="after")
+    def _coherent(self) -> "Sensor":
+        if self.minimum >= self.maximum:
+            msg = f"minimum {self.minimum:g} is not below maximum {self.maximum:g}"
+            raise ValueError(msg)
+        if self.frozen_after_seconds is None and self.rests_at:
+            msg = "a sensor that may stand still anywhere needs no values to rest at"
+            raise ValueError(msg)
+        if self.frozen_after_seconds is not None and self.frozen_after_seconds < self.staleness_limit_seconds:
+            msg = "a value cannot be frozen before it could be stale"
+            raise ValueError(msg)
+        return self
 
     def is_plausible(self, value: float) -> bool:
         """Whether `value` is within the valid range; not-a-number never is."""
         return self.minimum <= value <= self.maximum
+
+    def is_frozen(self, value: float, unchanged_seconds: float) -> bool:
+        """Whether showing `value` and nothing else for so long means that nobody measures any more.
+
+        Args:
+            value: What it shows.
+            unchanged_seconds: From when it showed that first to when it showed it last, by the values' own instants.
+        """
+        limit = self.frozen_after_seconds
+        return limit is not None and unchanged_seconds > limit and value not in self.rests_at

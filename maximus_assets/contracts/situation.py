@@ -15,7 +15,8 @@ class Reading(Contract):
         sensor: The sensor.
         value: Its value in its unit, or None where the policy leaves none.
         observed_at: When that value was true; None where it never was.
-        is_fresh: Whether it is within the sensor's staleness limit.
+        is_fresh: Whether it is within the sensor's staleness limit and not frozen.
+        is_frozen: Whether it has shown one value for longer than what it measures can stand still.
         must_fail_safe: Whether its absence forbids taking capacity away.
     """
 
@@ -23,6 +24,7 @@ class Reading(Contract):
     value: float | None
     observed_at: Instant | None
     is_fresh: bool
+    is_frozen: bool = False
     must_fail_safe: bool = False
 
 
@@ -42,6 +44,22 @@ class Window(Contract):
     values: tuple[float | None, ...]
 
 
+class TelemetryState(Contract):
+    """How far the telemetry of all targets together can be believed.
+
+    Attributes:
+        is_lost: Whether so much of it is stale or frozen that nothing may be taken away from any target.
+        reason: Why, in words without figures; empty while it is not lost.
+        blind_targets: How many targets lack a sensor that must fail safe.
+        good_turns: How many turns in a row it has been whole since it was lost; 0 while it never was.
+    """
+
+    is_lost: bool = False
+    reason: str = ""
+    blind_targets: int = Field(default=0, ge=0)
+    good_turns: int = Field(default=0, ge=0)
+
+
 class Situation(Contract):
     """What is known of one target in one turn, ready to be planned for.
 
@@ -54,6 +72,7 @@ class Situation(Contract):
         severity: `normal`, `warning` or `critical`: the worst of the readings against the catalogue's thresholds.
         concerns: Why the severity is what it is, in words.
         telemetry_lost: Whether a sensor that must fail safe has no value: then nothing may be taken away.
+        freeze_reason: Why nothing may be taken away from any target this turn, in words; empty when it may.
     """
 
     target: Name
@@ -64,3 +83,4 @@ class Situation(Contract):
     severity: Literal["normal", "warning", "critical"] = "normal"
     concerns: tuple[str, ...] = ()
     telemetry_lost: bool = Field(default=False)
+    freeze_reason: str = ""

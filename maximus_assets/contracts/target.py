@@ -7,6 +7,10 @@ from pydantic import Field, TypeAdapter, model_validator
 from maximus_assets.contracts.base import Contract, Name
 from maximus_assets.contracts.catalogue import CATALOGUE
 
+PRODUCT: Final = "maximus"
+"""The name under which the product observes itself: its database, its cache, its models. It is never sized, and no
+target may have it."""
+
 
 class ReplicaSizing(Contract):
     """Capacity is a number of equal replicas behind one queue.

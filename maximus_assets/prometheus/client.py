@@ -162,7 +162,9 @@ class PrometheusClient:
 
     def _try(self, route: str, form: Mapping[str, str], max_points: int) -> Answer:
         deadline = time.monotonic() + self.limits.timeout_seconds
-        timeout = f"{round(self.limits.timeout_seconds * 1000)}ms"  # so that the server does not go on for nobody
+        timeout = (
+            f"{round(self.limits.timeout_seconds * 1000)}ms"  # so that the server does not go on for nobody
+        )
         try:
             with self._http.stream(
                 "POST",

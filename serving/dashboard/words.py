@@ -14,6 +14,9 @@ _SUFFIX: Final[dict[str, str]] = {
     "cores": "cores",
     "per_second": "/s",
     "ms": "ms",
+    "seconds": "s",
+    "celsius": "\N{DEGREE SIGN}C",
+    "watts": "W",
     "count": "",
     "load": "",
 }

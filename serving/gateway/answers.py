@@ -82,6 +82,24 @@ class TargetHealth(Contract):
     latest_decision: DecisionRecord | None = None
 
 
+class TelemetryHealth(Contract):
+    """How far what the loop sees can be believed.
+
+    Attributes:
+        is_lost: Whether so much is stale or frozen that nothing is taken away from any target.
+        reason: Why, in words; empty while it is not lost.
+        blind_targets: Targets that lack a sensor that must fail safe.
+        frozen_sensors: Sensors that show one value for longer than what they measure can stand still.
+        own_concerns: What is wrong with the product's own database, cache and models, in words.
+    """
+
+    is_lost: bool = False
+    reason: str = ""
+    blind_targets: int = 0
+    frozen_sensors: int = 0
+    own_concerns: tuple[str, ...] = ()
+
+
 class Health(Contract):
     """Whether the loop lives, and how each target fares.
 
@@ -95,6 +113,7 @@ class Health(Contract):
         champion_version: Registry version of the forecaster in use, empty when there is none.
         loop: The leading loop, else the one heard of last.
         others: Every other loop heard of within three periods.
+        telemetry: How far what it sees can be believed.
         targets: Every watched target.
     """
 
@@ -107,6 +126,7 @@ class Health(Contract):
     champion_version: str = ""
     loop: LoopHealth | None = None
     others: tuple[LoopHealth, ...] = ()
+    telemetry: TelemetryHealth = TelemetryHealth()
     targets: tuple[TargetHealth, ...] = ()
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.decision import DecisionRecord
 from maximus_assets.contracts.target import Target
-from serving.gateway.answers import Health, Liveness, LoopHealth, Readiness, TargetHealth
+from serving.gateway.answers import Health, Liveness, LoopHealth, Readiness, TargetHealth, TelemetryHealth
 from serving.knowledge.heartbeat import Heartbeat
 
 STALE_AFTER_PERIODS: Final = 3
@@ -33,6 +33,18 @@ class _TargetDetail(BaseModel):
     severity: Literal["normal", "warning", "critical"] | None = None
 
 
+class _TelemetryDetail(BaseModel):
+    """What a loop may say in its heartbeat's `detail` of all it sees."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    is_lost: bool = False
+    reason: str = ""
+    blind_targets: int = 0
+    frozen_sensors: int = 0
+    own_concerns: tuple[str, ...] = ()
+
+
 class _Detail(BaseModel):
     """What a loop may say in its heartbeat's `detail`; everything may be missing."""
 
@@ -42,6 +54,7 @@ class _Detail(BaseModel):
     is_dry_run: bool = True
     failures_in_a_row: int = 0
     failure: str = ""
+    telemetry: _TelemetryDetail = _TelemetryDetail()
     targets: dict[str, _TargetDetail] = {}
 
 
@@ -113,6 +126,7 @@ def judge(
             for beat in beats or ()
             if beat is not first and is_live(beat, now=now, period_seconds=period_seconds)
         ),
+        telemetry=TelemetryHealth.model_validate(detail.telemetry.model_dump()),
         targets=tuple(
             _target(
                 target,
@@ -187,6 +201,8 @@ def _summary(status: Liveness, beat: Heartbeat | None, detail: _Detail, now: dat
     if beat.state == "suspended" and detail.failures_in_a_row:
         why = f": {detail.failure.rstrip('.')}" if detail.failure else ""
         return f"Its turns fail, so it decides nothing{why}. It tries again by itself; its log says more."
+    if beat.state == "leading" and detail.telemetry.is_lost:
+        return f"It looks and decides each turn, but takes nothing away from any target: {detail.telemetry.reason}."
     return {
         "leading": "It looks at every target each turn, compares what came with what it expected, and decides.",
         "standby": "Another loop holds the lease, or none does yet; this one takes over when the lease runs out.",

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from maximus_assets.contracts.action import ActionPlan
 from maximus_assets.contracts.decision import DecisionRecord
 from maximus_assets.contracts.prediction import Forecast
-from maximus_assets.contracts.target import Target
+from maximus_assets.contracts.situation import Reading, TelemetryState
+from maximus_assets.contracts.target import PRODUCT, Target
 from maximus_assets.contracts.telemetry import Sample, Series
-from serving.analyze import analyze
+from serving.analyze import analyze, judge_readings, judge_telemetry
 from serving.knowledge.rows import LONGEST_DECISION
 from serving.loop.gates import judge
 from serving.monitor.readings import LatestValues
@@ -63,17 +64,20 @@ class Memory:
         epoch: Under which lease.
         last: Target -> its latest record.
         standing: Target -> the proposal nothing has carried out and nothing has taken back.
+        telemetry: How far the telemetry as a whole could be believed.
     """
 
     epoch: int = 0
     last: dict[str, DecisionRecord] = field(default_factory=dict)
     standing: dict[str, ActionPlan] = field(default_factory=dict)
+    telemetry: TelemetryState = field(default_factory=TelemetryState)
 
     def keep(self, turn: "Turn") -> None:
         """Remember a turn whose decisions are recorded."""
         self.epoch = turn.epoch
         self.last.update({record.target: record for record in turn.records})
         self.standing = dict(turn.standing)
+        self.telemetry = turn.telemetry
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ class Turn:
         records: One decision a target: new, or the unchanged one before with its count moved on.
         forecasts: Those not recorded yet.
         standing: Target -> the proposal that stands after this turn.
+        telemetry: How far the telemetry as a whole can be believed.
+        frozen_sensors: How many sensors, of all targets, show a value that stands still and should not.
+        own_concerns: What is wrong with the product's own parts, in words.
     """
 
     at: datetime
@@ -108,6 +115,9 @@ class Turn:
     records: tuple[DecisionRecord, ...]
     forecasts: tuple[Forecast, ...]
     standing: dict[str, ActionPlan]
+    telemetry: TelemetryState = field(default_factory=TelemetryState)
+    frozen_sensors: int = 0
+    own_concerns: tuple[str, ...] = ()
 
 
 class Cycle:
@@ -140,11 +150,19 @@ class Cycle:
         self._forecaster = forecaster
         self._period_seconds = period_seconds
         self._new_id = new_id
+        # Several sources may read one target, and of a sensor that two read the first is the owner.
         self._sensors: dict[str, tuple[str, ...]] = {}
-        self._owner: dict[str, str] = {}
+        self._owner: dict[tuple[str, str], str] = {}
         for source in collector.sources:
-            self._sensors.update(source.sensors)
-            self._owner.update(dict.fromkeys(source.sensors, source.name))
+            for target, sensors in source.sensors.items():
+                new = tuple(sensor for sensor in sensors if (target, sensor) not in self._owner)
+                self._sensors[target] = (*self._sensors.get(target, ()), *new)
+                self._owner |= dict.fromkeys(((target, sensor) for sensor in new), source.name)
+        self._demand_owner = {
+            target.name: self._owner[target.name, target.demand_sensor]
+            for target in self.targets
+            if (target.name, target.demand_sensor) in self._owner
+        }
 
     async def observe(self, now: datetime) -> Observation:
         """Read every source and take in what is believable.
@@ -158,7 +176,9 @@ class Cycle:
             kept = set(samples)
             for sample in collected.samples:
                 if sample not in kept:
-                    MONITOR_REJECTED_TOTAL.labels(self._owner.get(sample.target, "unknown")).inc()
+                    MONITOR_REJECTED_TOTAL.labels(
+                        self._owner.get((sample.target, sample.sensor), "unknown")
+                    ).inc()
         self.windows.observe(samples, now)
         return Observation(at=now, samples=samples, failures=collected.failures)
 
@@ -174,12 +194,16 @@ class Cycle:
             self.series, lambda: self.windows.values(now), self.windows.last_closed_at(now)
         )
         recent = self.windows.recent_maxima(now)
+        readings = {target.name: self.readings(target.name, now) for target in self.targets}
+        telemetry = judge_telemetry(memory.telemetry, self.targets, readings, self._demand_owner)
         standing: dict[str, ActionPlan] = {}
         records: list[DecisionRecord] = []
         for row, target in enumerate(self.targets):
             planned = self._plan(
                 target,
+                readings[target.name],
                 expected.by_target[target.name],
+                telemetry,
                 demand_recent=None if np.isnan(recent[row]) else float(recent[row]),
                 standing=memory.standing.get(target.name) if memory.epoch == epoch else None,
                 now=now,
@@ -187,7 +211,7 @@ class Cycle:
             if planned.stands is not None:
                 standing[target.name] = planned.stands
             forecast = expected.by_target[target.name]
-            record = self._record(target, planned, forecast, now=now, epoch=epoch)
+            record = self._record(target, planned, forecast, telemetry, now=now, epoch=epoch)
             before = memory.last.get(target.name)
             records.append(record if before is None else coalesced(record, before))
         return Turn(
@@ -196,21 +220,29 @@ class Cycle:
             records=tuple(records),
             forecasts=tuple(expected.by_target.values()) if expected.is_new else (),
             standing=standing,
+            telemetry=telemetry,
+            frozen_sensors=sum(one.is_frozen for known in readings.values() for one in known.values()),
+            own_concerns=judge_readings(self.readings(PRODUCT, now))[1],
         )
+
+    def readings(self, target: str, now: datetime) -> dict[str, Reading]:
+        """What is known of a target, each sensor under its own policy."""
+        return self.latest.readings(target, self._sensors.get(target, ()), now)
 
     def _plan(
         self,
         target: Target,
+        readings: dict[str, Reading],
         forecast: Forecast,
+        telemetry: TelemetryState,
         *,
         demand_recent: float | None,
         standing: ActionPlan | None,
         now: datetime,
     ) -> Planned:
-        readings = self.latest.readings(target.name, self._sensors.get(target.name, ()), now)
         return plan(
             target,
-            analyze(target, readings, forecast, now),
+            analyze(target, readings, forecast, now, telemetry),
             demand_recent=demand_recent,
             period_seconds=self._period_seconds,
             standing=standing,
@@ -218,7 +250,14 @@ class Cycle:
         )
 
     def _record(
-        self, target: Target, planned: Planned, forecast: Forecast, *, now: datetime, epoch: int
+        self,
+        target: Target,
+        planned: Planned,
+        forecast: Forecast,
+        telemetry: TelemetryState,
+        *,
+        now: datetime,
+        epoch: int,
     ) -> DecisionRecord:
         return DecisionRecord(
             id=self._new_id(),
@@ -230,7 +269,9 @@ class Cycle:
             is_dry_run=True,
             reason=planned.reason,
             plan=planned.plan,
-            verdicts=() if planned.plan is None else judge(planned.plan, target),
+            verdicts=()
+            if planned.plan is None
+            else judge(planned.plan, target, freeze_reason=telemetry.reason),
             state=planned.figures,
             confidence=planned.confidence,
             model_version=forecast.model_version if forecast.status == "ok" else "",

@@ -13,15 +13,17 @@ from maximus_assets.contracts.verdict import Verdict
 DRY_RUN_REASON: Final = "no actuators: dry run only"
 
 
-def judge(plan: ActionPlan, target: Target) -> tuple[Verdict, ...]:
+def judge(plan: ActionPlan, target: Target, *, freeze_reason: str = "") -> tuple[Verdict, ...]:
     """Every gate's verdict on a plan, always all of them.
 
     Args:
         plan: The plan.
         target: The target it is about.
+        freeze_reason: Why nothing may be taken away from any target this turn; empty when it may.
     """
     return (
         _judged("plan_is_within_limits", lambda: within_limits(plan, target)),
+        _judged("nothing_is_taken_blindly", lambda: nothing_taken_blindly(plan, freeze_reason)),
         _judged("actuator_is_present", actuator_is_present),
     )
 
@@ -49,6 +51,14 @@ def within_limits(plan: ActionPlan, target: Target) -> Verdict:
             reasons.append(f"{action.kind} takes away more than one action may")
     return Verdict(
         name="plan_is_within_limits", passed=not reasons, reasons=tuple(reasons), measured=measured
+    )
+
+
+def nothing_taken_blindly(plan: ActionPlan, freeze_reason: str) -> Verdict:
+    """Whether no action takes capacity away while the telemetry as a whole is lost."""
+    takes = freeze_reason != "" and any(action.desired < action.current for action in plan.actions)
+    return Verdict(
+        name="nothing_is_taken_blindly", passed=not takes, reasons=(freeze_reason,) if takes else ()
     )
 
 

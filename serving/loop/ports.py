@@ -69,3 +69,4 @@ class Progress:
     failures_in_a_row: int = 0
     failure: str = ""
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    telemetry: dict[str, Any] = field(default_factory=dict)

@@ -25,6 +25,9 @@ from serving.loop.recorder import Recorder
 from serving.loop.warmup import Remembered
 from serving.loop.watchdog import Watchdog
 from serving.observability import (
+    ANALYZE_BLIND_TARGETS,
+    ANALYZE_FROZEN_SENSORS,
+    ANALYZE_TELEMETRY_LOST,
     LOOP_CYCLE_SECONDS,
     LOOP_DECISIONS_TOTAL,
     LOOP_EPOCH,
@@ -256,6 +259,16 @@ class Runner:
         statuses = Counter(str(record.state["forecast_status"]) for record in turn.records)
         for status in _FORECAST_STATUSES:
             PREDICTORS_FORECASTS.labels(status).set(statuses[status])
+        ANALYZE_TELEMETRY_LOST.set(turn.telemetry.is_lost)
+        ANALYZE_BLIND_TARGETS.set(turn.telemetry.blind_targets)
+        ANALYZE_FROZEN_SENSORS.set(turn.frozen_sensors)
+        self.progress.telemetry = {
+            "is_lost": turn.telemetry.is_lost,
+            "reason": turn.telemetry.reason,
+            "blind_targets": turn.telemetry.blind_targets,
+            "frozen_sensors": turn.frozen_sensors,
+            "own_concerns": list(turn.own_concerns),
+        }
         for row, record in enumerate(turn.records):
             LOOP_DECISIONS_TOTAL.labels(record.kind).inc()
             self.progress.targets[record.target] = {
@@ -319,6 +332,7 @@ class Runner:
                     "spooled": self._recorder.depth,
                     "failures_in_a_row": progress.failures_in_a_row,
                     "failure": progress.failure,
+                    "telemetry": progress.telemetry,
                     "targets": progress.targets,
                 },
             )

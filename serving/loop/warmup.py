@@ -76,7 +76,7 @@ async def warm_up(
     since = floor_to_step(now - timedelta(seconds=WINDOW_BINS * GRID_SECONDS), GRID_SECONDS)
     owners = {
         (target, sensor): source
-        for source in sources
+        for source in reversed(sources)
         for target, sensors in source.sensors.items()
         for sensor in sensors
     }

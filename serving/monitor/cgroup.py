@@ -23,6 +23,8 @@ _V1_UNLIMITED_BYTES: Final = 2**60
 """Version 1 writes "no limit" as the largest multiple of a page that fits 63 bits."""
 
 PressureKind = Literal["cpu", "memory", "io"]
+PressureWho = Literal["some", "full"]
+"""Whether some task waited, or every one that could have run."""
 
 
 class Throttling(NamedTuple):
@@ -242,17 +244,22 @@ def find_cgroup(root: Path = Path("/")) -> Cgroup | None:
     )
 
 
-def pressure_ratio(path: Path) -> float:
-    """Share of the last 10 s in which some task waited (`some avg10` of a PSI file), 0 to 1.
+def pressure_ratio(path: Path, who: PressureWho = "some") -> float:
+    """Share of the last 10 s in which tasks waited (`avg10` of a PSI file), 0 to 1.
+
+    Args:
+        path: The file.
+        who: Its first line or its second.
 
     Raises:
         OSError: If it cannot be read, also where the kernel was built with PSI but started without.
         ValueError: If it holds something else than expected.
     """
-    first = path.read_text().splitlines()[0].split()
-    label, _, average = first[1].partition("=")
-    if first[0] != "some" or label != "avg10":
-        msg = f"{path} does not start with 'some avg10='"
+    lines = [line.split() for line in path.read_text().splitlines()]
+    first = next((line for line in lines if line[:1] == [who]), [])
+    label, _, average = first[1].partition("=") if len(first) > 1 else ("", "", "")
+    if label != "avg10":
+        msg = f"{path} has no line that starts with '{who} avg10='"
         raise ValueError(msg)
     return float(average) / 100.0
 

@@ -22,10 +22,15 @@ from pydantic import (
     model_validator,
 )
 
+<<<<<<< HEAD:serving/settings/__init__.py
 from maximus_assets.contracts.prometheus import PrometheusSection, PromQLSensor
-from maximus_assets.contracts.target import DEFAULT_TARGETS, CoreSizing, ReplicaSizing, Target
+from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, CoreSizing, ReplicaSizing, Target
 from maximus_assets.prometheus.feeds import check_mapping
 from serving.settings.reading import explained, read_file, read_json, refuse_unknown_variables
+=======
+from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, Target
+>>>>>>> sensors:serving/settings.py
 
 FILE_NAME: Final = "maximus.toml"
 
@@ -304,6 +309,9 @@ class Settings(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             msg = f"target {', '.join(twice)} is named twice"
+            raise ValueError(msg)
+        if PRODUCT in names:
+            msg = f"{PRODUCT} is the product itself, which is observed without being asked to; choose another name"
             raise ValueError(msg)
         return targets
 

@@ -92,6 +92,23 @@ async def test_a_loop_whose_turns_fail_says_that_nothing_is_decided_and_why(
     assert "Its turns fail, so it decides nothing: the disk is full: free some space." in summary
 
 
+async def test_a_loop_that_lost_its_telemetry_says_that_it_takes_nothing_away_and_why(
+    database, store, serve, clock, beat
+):
+    telemetry = {
+        "is_lost": True,
+        "reason": "a third of the targets or more cannot be seen",
+        "blind_targets": 3,
+    }
+    telemetry |= {"own_concerns": ["database_connections_used_ratio is at or beyond its critical threshold"]}
+    await store.beat(beat(clock.now(), detail={"telemetry": telemetry}))
+    async with serve(database, clock=clock) as served:
+        body = (await served.client.get(HEALTH)).json()
+    assert body["status"] == "live"
+    assert "takes nothing away from any target: a third of the targets" in body["summary"]
+    assert body["telemetry"] == telemetry | {"frozen_sensors": 0}
+
+
 async def test_a_loop_that_has_just_started_says_when_it_will_decide(database, store, serve, clock, beat):
     await store.beat(beat(clock.now(), state="observing", turns=0))
     async with serve(database, clock=clock) as served:

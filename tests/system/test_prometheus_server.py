@@ -154,7 +154,10 @@ def test_a_long_range_comes_whole_although_the_server_refuses_it_at_once(client)
 
 
 def test_more_points_than_declared_are_refused(section):
-    with PrometheusClient(section(RATE), Limits(tries=1, max_points=12_000)) as client, pytest.raises(TooMuchDataError):
+    with (
+        PrometheusClient(section(RATE), Limits(tries=1, max_points=12_000)) as client,
+        pytest.raises(TooMuchDataError),
+    ):
         client.range("shop_load", AT - 864_000, AT, 60)
 
 

@@ -24,7 +24,7 @@ export function format(value, unit) {
     const power = Math.min(5, Math.abs(value) >= 1 ? Math.floor(Math.log(Math.abs(value)) / Math.log(1024)) : 0);
     return `${short(value / 1024 ** power)}\u00a0${names[power]}${unit === "bytes" ? "" : "/s"}`;
   }
-  const suffix = { cores: value === 1 ? "core" : "cores", per_second: "/s", ms: "ms" }[unit];
+  const suffix = { cores: value === 1 ? "core" : "cores", per_second: "/s", ms: "ms", seconds: "s", celsius: "\u00b0C", watts: "W" }[unit];
   return suffix ? `${short(value)}${suffix === "/s" ? "\u202f" : "\u00a0"}${suffix}` : short(value);
 }
 

@@ -5,8 +5,9 @@ import os
 import psutil
 import pytest
 
-from maximus_assets.contracts.catalogue import CATALOGUE, HOST_SENSORS
-from serving.monitor.host import AbsentError, Counters, HostSource
+from maximus_assets.contracts.catalogue import CATALOGUE, CORES, HOST_SENSORS
+from serving.monitor.host import HostSource
+from serving.monitor.instruments import AbsentError, Counters, Round
 
 GIB = 2**30
 
@@ -115,11 +116,69 @@ def test_this_machine_reads_every_sensor_it_declares(clock, tmp_path):
     source.read(clock.now())
     clock.advance(15)
     read = values(source, clock)
-    may_be_idle = {"disk_operation_ms"}  # has no value while no operation finishes
+    may_be_idle = {"disk_operation_ms", "network_loss_ratio"}  # no value while nothing finishes or is sent
     assert set(source.sensors["host"]) - set(read) <= may_be_idle
     assert set(read) <= set(HOST_SENSORS)
     assert all(CATALOGUE[sensor].is_plausible(value) for sensor, value in read.items())
     assert read["memory_limit_bytes"] <= psutil.virtual_memory().total
+
+
+def test_what_the_network_lost_refused_and_holds_open_is_read_from_the_namespace(container, clock, tmp_path):
+    def tcp(sent, again, resets, refused):
+        container.write(
+            "proc/net/snmp",
+            "Ip: Forwarding DefaultTTL\nIp: 1 64\n"
+            "Tcp: MaxConn EstabResets CurrEstab OutSegs RetransSegs\n"
+            f"Tcp: -1 {resets} 12 {sent} {again}\n",
+        )
+        container.write("proc/net/netstat", f"TcpExt: SyncookiesSent ListenOverflows\nTcpExt: 0 {refused}\n")
+
+    tcp(1000, 50, 5, 0)
+    source = HostSource("host", clock=clock, data_dir=tmp_path, root=container.root)
+    assert values(source, clock)["network_connections_count"] == 12
+    clock.advance(10)
+    tcp(1090, 60, 7, 20)
+    read = values(source, clock)
+    assert read["network_loss_ratio"] == pytest.approx(10 / 100)
+    assert (read["network_resets_per_second"], read["network_refused_per_second"]) == (0.2, 2.0)
+    clock.advance(10)
+    assert "network_loss_ratio" not in values(
+        source, clock
+    )  # nothing was sent: no share, not a share of zero
+    assert source.absences["network_loss_ratio", "nothing was counted since the reading before"] == 1
+
+
+def test_every_processor_of_this_machine_is_shown_and_the_busiest_is_one_of_them(clock, tmp_path):
+    source = HostSource("host", clock=clock, data_dir=tmp_path)
+    source.read(clock.now())
+    clock.advance(15)
+    read = values(source, clock)
+    cores = [read[f"cpu_core_{number}_used_ratio"] for number in range(min(CORES, psutil.cpu_count()))]
+    assert read["cpu_busiest_core_ratio"] >= max(cores)
+    assert 0.0 <= read["cpu_kernel_ratio"] + read["cpu_waiting_ratio"] + read["cpu_stolen_ratio"] <= 1.0
+
+
+def test_the_waiting_of_all_tasks_is_told_from_that_of_some(source, container, clock, tmp_path):
+    container.group("memory.pressure", "some avg10=25.00 avg60=0\nfull avg10=5.00 avg60=0\n")
+    read = values(source, clock)
+    assert (read["memory_pressure_ratio"], read["memory_stalled_ratio"]) == (0.25, 0.05)
+
+
+def test_a_figure_that_several_sensors_share_is_asked_for_once_a_round_even_if_it_is_absent():
+    shared, asked = Round(), []
+
+    def ask():
+        asked.append(1)
+        if len(asked) < 2:
+            raise AbsentError("not yet")
+        return 7.0
+
+    for _ in range(3):
+        with pytest.raises(AbsentError, match="not yet"):
+            shared.once(ask)
+    shared.begin()
+    assert [shared.once(ask), shared.once(ask)] == [7.0, 7.0]
+    assert len(asked) == 2
 
 
 def test_a_rate_needs_two_readings_and_time_between_them(clock):

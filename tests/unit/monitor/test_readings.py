@@ -100,3 +100,46 @@ def test_what_cannot_be_believed_is_refused_and_counted(latest):
         ("no_such_sensor", "unknown_sensor"): 1,
         ("load_1m", "future"): 1,
     }
+
+
+def stands_still(latest, sensor, seconds, value=0.5, since=0):
+    for at in range(since, since + seconds + 1, 15):
+        seen(latest, sensor, value, seconds=at)
+    return reading(latest, sensor, since + seconds)
+
+
+def test_a_value_that_stands_still_for_too_long_is_frozen_and_falls_under_its_policy(latest):
+    limit = int(CATALOGUE["cpu_used_cores"].frozen_after_seconds)
+    assert stands_still(latest, "cpu_used_cores", limit).is_fresh
+    frozen = stands_still(latest, "cpu_used_cores", 15, since=limit)
+    assert (frozen.value, frozen.is_fresh, frozen.is_frozen, frozen.must_fail_safe) == (
+        None,
+        False,
+        True,
+        True,
+    )
+    seen(latest, "cpu_used_cores", 0.5001, seconds=limit + 30)
+    assert reading(latest, "cpu_used_cores", limit + 30).is_fresh
+
+
+def test_a_frozen_value_is_used_for_as_long_as_a_missing_one_would_be(latest):
+    known = CATALOGUE["cpu_used_ratio"]
+    limit = int(known.frozen_after_seconds)
+    kept = stands_still(latest, "cpu_used_ratio", limit + 60)
+    assert (kept.value, kept.is_frozen) == (0.5, True)
+    gone = stands_still(latest, "cpu_used_ratio", 75, since=limit + 60)
+    assert (gone.value, gone.is_frozen) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "value"),
+    [("memory_limit_bytes", 7.0), ("cpu_used_ratio", 1.0), ("request_rate_per_second", 0.0)],
+)
+def test_limits_full_processors_and_idle_services_may_stand_still(latest, sensor, value):
+    assert stands_still(latest, sensor, 7200, value).is_fresh
+
+
+def test_the_same_value_after_a_gap_is_no_proof_that_it_stood_still(latest):
+    seen(latest, "cpu_used_cores", 0.5, seconds=0)
+    seen(latest, "cpu_used_cores", 0.5, seconds=3600)
+    assert reading(latest, "cpu_used_cores", 3600).is_fresh
