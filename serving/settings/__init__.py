@@ -22,15 +22,10 @@ from pydantic import (
     model_validator,
 )
 
-<<<<<<< HEAD:serving/settings/__init__.py
 from maximus_assets.contracts.prometheus import PrometheusSection, PromQLSensor
 from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, CoreSizing, ReplicaSizing, Target
 from maximus_assets.prometheus.feeds import check_mapping
 from serving.settings.reading import explained, read_file, read_json, refuse_unknown_variables
-=======
-from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, Target
->>>>>>> sensors:serving/settings.py
 
 FILE_NAME: Final = "maximus.toml"
 
