@@ -302,18 +302,39 @@ class PrometheusServer(LoopbackServer):
         )
 
 
-@pytest.fixture(scope="module")
-def start_server() -> Iterator[Callable[[LoopbackServer], LoopbackServer]]:
-    """Starts a server a test prepared, and stops it afterwards."""
-    servers: list[LoopbackServer] = []
+class Servers:
+    """Starts servers for a test, each in a folder of its own."""
 
-    def start(server: LoopbackServer) -> LoopbackServer:
-        servers.append(server)
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self.started: list[LoopbackServer] = []
+
+    def _start(self, server: LoopbackServer) -> LoopbackServer:
+        self.started.append(server)
         server.start()
         return server
 
-    yield start
-    for server in reversed(servers):
+    def prometheus(self, *, past: str = "", scrape: str = "") -> LoopbackServer:
+        """One with a past, or that scrapes, or both."""
+        return self._start(PrometheusServer(self._folders.mktemp("prometheus"), past=past, scrape=scrape))
+
+    def node_exporter(self) -> LoopbackServer:
+        """Tells of this machine."""
+        command = ("prometheus-node-exporter", "--web.listen-address=127.0.0.1:PORT", "--log.level=warn")
+        return self._start(LoopbackServer(self._folders.mktemp("node"), *command, ready="/"))
+
+    def pushgateway(self) -> LoopbackServer:
+        """Keeps what is pushed."""
+        command = ("prometheus-pushgateway", "--web.listen-address=127.0.0.1:PORT", "--log.level=warn")
+        return self._start(LoopbackServer(self._folders.mktemp("push"), *command, ready="/-/ready"))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers of one module's own; none of them runs afterwards."""
+    servers = Servers(tmp_path_factory)
+    yield servers
+    for server in reversed(servers.started):
         server.stop()
 
 

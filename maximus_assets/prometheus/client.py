@@ -34,6 +34,7 @@ from maximus_assets.prometheus.errors import (
 SERVER_MAX_STEPS: Final = 11_000
 """Steps of one series a server answers at most in one range query."""
 
+_CONNECT_SECONDS: Final = 5.0
 _FORM: Final = {"Accept": "application/json"}
 _BUSY: Final = (408, 425, 429, 500, 502, 503, 504)
 
@@ -79,10 +80,7 @@ class PrometheusClient:
         self._section = section
         self._what = f"Prometheus {section.name} at {section.url}"
         self._sleep = sleep
-        timeout = self.limits.timeout_seconds
-        self._http = httpx.Client(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)), trust_env=False, verify=self._trusted()
-        )
+        self._http = httpx.Client(trust_env=False, verify=self._trusted())
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +94,13 @@ class PrometheusClient:
         """Give up its connections."""
         self._http.close()
 
-    def instant(self, query: str, at: float) -> Answer:
+    def instant(self, query: str, at: float, *, timeout_seconds: float | None = None) -> Answer:
         """The value of a query at one instant.
 
         Args:
             query: PromQL.
             at: Unix time.
+            timeout_seconds: Less time than the limits grant, > 0.
 
         Raises:
             ServerUnavailableError: It did not answer in time, and tries are used up.
@@ -110,7 +109,8 @@ class PrometheusClient:
             AccessRefusedError: The credentials are not accepted.
             TooMuchDataError: The answer is beyond the limits.
         """
-        return self._ask("query", {"query": query, "time": f"{at:.3f}"}, self.limits.max_points)
+        form = {"query": query, "time": f"{at:.3f}"}
+        return self._ask("query", form, self.limits.max_points, timeout_seconds)
 
     def range(self, query: str, start: float, end: float, step: float, *, series: int = 1) -> Answer:
         """The values of a query at every whole multiple of `step` in `start <= t < end`.
@@ -148,11 +148,14 @@ class PrometheusClient:
                 found.setdefault(frozenset(one.labels.items()), []).append(one)
         return Answer(tuple(_joined(parts) for parts in found.values()), tuple(warnings))
 
-    def _ask(self, route: str, form: Mapping[str, str], max_points: int) -> Answer:
+    def _ask(
+        self, route: str, form: Mapping[str, str], max_points: int, timeout_seconds: float | None = None
+    ) -> Answer:
+        seconds = min(self.limits.timeout_seconds, timeout_seconds or self.limits.timeout_seconds)
         tries = 0
         while True:
             try:
-                return self._try(route, form, max_points)
+                return self._try(route, form, max_points, seconds)
             except ServerUnavailableError as error:
                 tries += 1
                 if tries >= self.limits.tries:
@@ -160,19 +163,18 @@ class PrometheusClient:
                 delay = error.delay_seconds
             self._sleep(delay)
 
-    def _try(self, route: str, form: Mapping[str, str], max_points: int) -> Answer:
-        deadline = time.monotonic() + self.limits.timeout_seconds
-        timeout = (
-            f"{round(self.limits.timeout_seconds * 1000)}ms"  # so that the server does not go on for nobody
-        )
+    def _try(self, route: str, form: Mapping[str, str], max_points: int, seconds: float) -> Answer:
+        deadline = time.monotonic() + seconds
+        timeout = f"{max(1, round(seconds * 1000))}ms"  # so that the server does not go on for nobody
         try:
             with self._http.stream(
                 "POST",
                 f"{self._section.url}/api/v1/{route}",
                 data={**form, "timeout": timeout},
                 headers={**_FORM, **self._credentials()},
+                timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
             ) as response:
-                body = self._body(response, deadline)
+                body = self._body(response, deadline, seconds)
         except httpx.HTTPError as error:
             said = str(error) or "no answer in time"
             raise ServerUnavailableError(f"{self._what}: {type(error).__name__}: {said}") from error
@@ -181,7 +183,7 @@ class PrometheusClient:
         self._check(response, body)
         return parse(body, what=self._what, max_points=max_points)
 
-    def _body(self, response: httpx.Response, deadline: float) -> bytes:
+    def _body(self, response: httpx.Response, deadline: float, seconds: float) -> bytes:
         body = bytearray()
         for piece in response.iter_bytes():
             body += piece
@@ -190,9 +192,7 @@ class PrometheusClient:
                     f"{self._what} answers more than {self.limits.max_bytes:,} bytes: ask for fewer series or less time"
                 )
             if time.monotonic() > deadline:
-                raise ServerUnavailableError(
-                    f"{self._what}: no whole answer within {self.limits.timeout_seconds:g} s"
-                )
+                raise ServerUnavailableError(f"{self._what}: no whole answer within {seconds:g} s")
         return bytes(body)
 
     def _check(self, response: httpx.Response, body: bytes) -> None:

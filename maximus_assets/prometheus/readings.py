@@ -48,7 +48,9 @@ class Present:
     warnings: tuple[str, ...]
 
 
-def read_present(client: PrometheusClient, feed: Feed, at: float) -> Present:
+def read_present(
+    client: PrometheusClient, feed: Feed, at: float, *, timeout_seconds: float | None = None
+) -> Present:
     """Ask for the present value of every target of a feed.
 
     A target without a value is left out: it vanished, or the query gave NaN or an infinity.
@@ -57,11 +59,12 @@ def read_present(client: PrometheusClient, feed: Feed, at: float) -> Present:
         client: Of the feed's section.
         feed: What to ask for.
         at: Unix time of the present; nothing later is looked at.
+        timeout_seconds: Less time than the client's limits grant.
 
     Raises:
         ServerUnavailableError: As `PrometheusClient.instant`, as are the others.
     """
-    answer = client.instant(feed.instant_query(), at)
+    answer = client.instant(feed.instant_query(), at, timeout_seconds=timeout_seconds)
     return present(feed, answer)
 
 

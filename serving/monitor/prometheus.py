@@ -71,7 +71,7 @@ class PrometheusSource:
         """Ask every feed once, side by side.
 
         Raises:
-            MaximusError: Every one of them failed; the first one's error.
+            MaximusError: None of them was answered; the first one's error.
         """
         loop = asyncio.get_running_loop()
         began = self._clock.monotonic()
@@ -87,16 +87,17 @@ class PrometheusSource:
                     Sample(target, feed.sensor.sensor, datetime.fromtimestamp(at, UTC), value)
                     for target, (at, value) in outcome.values.items()
                 ]
-        if len(errors) == len(self._feeds):
+        if errors and not any(isinstance(outcome, Present) for outcome in outcomes):
             raise errors[0]
         return samples
 
     def _ask(self, feed: Feed, now: datetime, began: float) -> Present | MaximusError | None:
         """One feed's answer or its error; None if the round's time was over before its turn came."""
-        if self._clock.monotonic() - began > LIVE_LIMITS.timeout_seconds:
+        left = began + LIVE_LIMITS.timeout_seconds - self._clock.monotonic()
+        if left <= 0:
             return None
         try:
-            return read_present(self._live, feed, now.timestamp())
+            return read_present(self._live, feed, now.timestamp(), timeout_seconds=left)
         except MaximusError as error:
             return error
 
