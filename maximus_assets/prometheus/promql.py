@@ -1,4 +1,4 @@
-r"""Putting labels into PromQL: quoting, matchers, and the queries a sensor is read by.
+"""Putting labels into PromQL: quoting, matchers, and the queries a sensor is read by.
 
 It is hard because label values come from people and machines alike: a quote, a backslash or a dot must neither end the
 query nor widen it. A value that is matched by a regular expression is escaped for RE2, then quoted for PromQL.
