@@ -73,6 +73,9 @@ def configure_logging(level: str = "INFO", form: Literal["console", "json"] = "c
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    logging.getLogger("httpx").setLevel(
+        max(root.level, logging.WARNING)
+    )  # else a line for every request of every turn
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from maximus_assets.contracts.clock import Clock, SystemClock
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.target import PRODUCT
 from maximus_assets.prometheus.feeds import feeds
 from serving.dashboard.page import STATIC, Pages
 from serving.gateway.app import create_app
@@ -30,8 +31,12 @@ from serving.loop.lease import Lease
 from serving.loop.recorder import Recorder
 from serving.loop.runner import Runner
 from serving.loop.warmup import Remembered, warm_up
+from serving.monitor.champion import ChampionSource
+from serving.monitor.database import DatabaseSource
+from serving.monitor.gpu import GpuSource
 from serving.monitor.host import HostSource
 from serving.monitor.prometheus import PrometheusSource
+from serving.monitor.redis import RedisSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector, Source
 from serving.observability import PREDICTORS_SWAPS_TOTAL, show_champion
@@ -99,17 +104,28 @@ class ChampionFollower:
 
 
 def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
-    """One source for each host target, one for each Prometheus section, one for all simulated ones.
+    """For each host target its kernel and its GPUs, a source for each Prometheus section, one for all simulated targets, and
+    the product's own servers.
 
     Args:
-        settings: Which targets there are.
-        clock: Measures the host's rates.
+        settings: Which targets there are, and where the servers are.
+        clock: Measures rates.
     """
     hosts: list[Source] = [
-        HostSource(target.name, clock=clock, data_dir=settings.data_dir)
+        source
         for target in settings.targets
         if target.source == "host"
+        for source in (
+            HostSource(target.name, clock=clock, data_dir=settings.data_dir),
+            GpuSource(target.name),
+        )
     ]
+    own: list[Source] = []
+    if settings.database_url:
+        database_url, direct_url, read_url = _database(settings)
+        own.append(DatabaseSource(PRODUCT, read_url, clock=clock, is_pooled=database_url != direct_url))
+    if settings.redis_url:
+        own.append(RedisSource(PRODUCT, settings.redis_url, clock=clock))
     simulated = [target for target in settings.targets if target.source == "simulated"]
     asked = feeds(settings.prometheus)
     scraped = [
@@ -117,7 +133,7 @@ def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
         for section in settings.prometheus
         if asked[section.name]
     ]
-    return (*hosts, *scraped, *([SimulatedSource(simulated)] if simulated else []))
+    return (*hosts, *scraped, *([SimulatedSource(simulated)] if simulated else []), *own)
 
 
 def build_loop(
@@ -144,9 +160,15 @@ def build_loop(
     """
     database_url, direct_url, read_url = _database(settings)
     clock = clock or SystemClock()
-    collector = Collector(build_sources(settings, clock) if sources is None else tuple(sources))
     catalogue = catalogue or Catalogue(settings.mlflow_uri, shelf=Shelf(settings.data_dir / "champion"))
     forecaster = Forecaster(champion=lambda: catalogue.champion)
+    own_models = ChampionSource(
+        PRODUCT,
+        windows=lambda: cycle.windows,
+        forecasts=lambda: forecaster.latest,
+        trained_at=lambda: None if catalogue.champion is None else catalogue.champion.trained_at,
+    )
+    collector = Collector((*(build_sources(settings, clock) if sources is None else sources), own_models))
     store = KnowledgeStore(database_url, is_pooled=database_url != direct_url)
     queries = KnowledgeQueries(read_url, is_pooled=database_url != direct_url)
     cycle = Cycle(
@@ -158,7 +180,12 @@ def build_loop(
 
     async def fill(now: datetime, progressed: Callable[[], None]) -> Remembered:
         return await warm_up(
-            cycle.windows, past=queries, sources=collector.sources, now=now, progressed=progressed
+            cycle.windows,
+            cycle.latest,
+            past=queries,
+            sources=collector.sources,
+            now=now,
+            progressed=progressed,
         )
 
     runner = Runner(

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime
 from maximus_assets.contracts.base import floor_to_step
 from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.decision import DecisionKind
-from maximus_assets.contracts.target import Target
+from maximus_assets.contracts.target import PRODUCT, Target
 from maximus_assets.contracts.telemetry import GRID_SECONDS
 from serving.gateway.problems import FieldProblem, ProblemError
 
@@ -92,6 +92,15 @@ def known_target(targets: dict[str, Target], name: str) -> Target:
     shown = sorted(targets)[:20]
     more = f" and {len(targets) - len(shown)} more" if len(targets) > len(shown) else ""
     raise ProblemError("target_not_found", f"{name!r} is not watched; watched are {', '.join(shown)}{more}.")
+
+
+def observed_name(targets: dict[str, Target], name: str) -> str:
+    """The name of a watched target, or of the product itself, which is observed though it is not watched.
+
+    Raises:
+        ProblemError: It is neither.
+    """
+    return name if name == PRODUCT else known_target(targets, name).name
 
 
 def require_sensor(sensor: str) -> None:

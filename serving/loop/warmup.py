@@ -3,6 +3,8 @@
 Two memories are asked: the knowledge base, which has what was really seen, and the source, if it keeps a past. Of a bin
 both know, the one with more samples is believed. Whatever cannot be asked now leaves a gap, and a gap is said. The last
 hours a source remembers are handed back, to be recorded by whoever leads: so people see more than the present minute.
+What was seen last is remembered value by value for as long as it takes to tell a frozen one: a restart must not give a
+source that has stood still for an hour another half hour's trust.
 """
 
 import asyncio
@@ -14,9 +16,11 @@ import numpy as np
 import structlog
 
 from maximus_assets.contracts.base import floor_to_step
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.errors import MaximusError
 from maximus_assets.contracts.telemetry import GRID_SECONDS, Sample, Series
 from serving.knowledge.queries import Bin
+from serving.monitor.readings import LatestValues
 from serving.monitor.source import History, Source
 from serving.monitor.window import RECENT_SECONDS, WINDOW_BINS, GridWindows
 
@@ -56,6 +60,7 @@ class Past(Protocol):
 
 async def warm_up(
     windows: GridWindows,
+    latest: LatestValues | None = None,
     *,
     past: Past,
     sources: Sequence[Source],
@@ -66,6 +71,7 @@ async def warm_up(
 
     Args:
         windows: To be filled; what they hold is kept.
+        latest: To be told what was seen last, so that it knows since when a value stands still; nobody unless given.
         past: The knowledge base.
         sources: Asked for the series of their own targets.
         now: The present instant.
@@ -97,7 +103,7 @@ async def warm_up(
         batch = windows.series[start : start + _BATCH]
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await _load_known(windows, past, batch, since, now)
+                await _load_known(windows, latest, past, batch, since=since, now=now)
         except (MaximusError, TimeoutError) as error:
             failures.append(
                 f"the knowledge base could not be asked for the past: {str(error) or 'no answer'}"
@@ -121,7 +127,13 @@ def _samples(one: Series, history: History, since: datetime) -> list[Sample]:
 
 
 async def _load_known(
-    windows: GridWindows, past: Past, batch: Sequence[Series], since: datetime, now: datetime
+    windows: GridWindows,
+    latest: LatestValues | None,
+    past: Past,
+    batch: Sequence[Series],
+    *,
+    since: datetime,
+    now: datetime,
 ) -> None:
     for one, bins in (await past.recent_bins(batch, since=since, until=now)).items():
         if bins:
@@ -133,9 +145,13 @@ async def _load_known(
                 now,
             )
     # The last minutes second by second, for the largest recent demand and for knowing which sample came last.
-    recent = await past.recent_bins(
-        batch, since=now - timedelta(seconds=RECENT_SECONDS), until=now, step_seconds=1
-    )
+    freezing = max((CATALOGUE[one.sensor].frozen_after_seconds or 0.0 for one in batch), default=0.0)
+    span = max(RECENT_SECONDS, freezing + 2 * CATALOGUE[batch[0].sensor].staleness_limit_seconds)
+    recent = await past.recent_bins(batch, since=now - timedelta(seconds=span), until=now, step_seconds=1)
+    since_recent = now - timedelta(seconds=RECENT_SECONDS)
     for one, bins in recent.items():
-        seconds = np.array([b.at.timestamp() for b in bins], dtype=np.float64)
-        windows.load_recent(one, History(seconds, np.array([b.mean for b in bins], dtype=np.float64)))
+        lately = [b for b in bins if b.at >= since_recent]
+        seconds = np.array([b.at.timestamp() for b in lately], dtype=np.float64)
+        windows.load_recent(one, History(seconds, np.array([b.mean for b in lately], dtype=np.float64)))
+        if latest is not None:
+            latest.update((Sample(one.target, one.sensor, b.at, b.mean) for b in bins), now)

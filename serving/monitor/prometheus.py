@@ -28,7 +28,7 @@ from serving.monitor.source import History
 
 _log = structlog.get_logger("maximus.monitor")
 
-LIVE_LIMITS: Final = Limits(timeout_seconds=1.5, max_bytes=8 * 2**20, max_points=50_000, tries=1)
+LIVE_LIMITS: Final = Limits(timeout_seconds=0.7, max_bytes=8 * 2**20, max_points=50_000, tries=1)
 """What a query of a turn may cost; the next turn is its next try."""
 
 PAST_LIMITS: Final = Limits(timeout_seconds=8.0, max_points=200_000, tries=1)
@@ -116,7 +116,7 @@ class PrometheusSource:
                 else:
                     _log.info("prometheus_query_recovered", source=self.name, sensor=sensor)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Give up its connections; a query that is under way ends by its timeout."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._live.close()

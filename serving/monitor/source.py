@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Closes(Protocol):
+    """A source that holds something open."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Collected:
     """One round over all sources.
@@ -82,7 +91,7 @@ class Collector:
     """
 
     sources: Sequence[Source]
-    timeout_seconds: float = 2.0
+    timeout_seconds: float = 0.9
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     _pending: dict[str, "asyncio.Task[list[Sample]]"] = field(default_factory=dict)
 
@@ -135,8 +144,11 @@ class Collector:
         return reason
 
     async def aclose(self) -> None:
-        """Give up on rounds that never ended."""
+        """Give up on rounds that never ended, and close the sources that hold something open."""
         for task in self._pending.values():
             task.cancel()
         await asyncio.gather(*self._pending.values(), return_exceptions=True)
         self._pending.clear()
+        for source in self.sources:
+            if isinstance(source, Closes):
+                await source.aclose()

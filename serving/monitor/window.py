@@ -192,8 +192,16 @@ class GridWindows:
         Returns:
             Shape (series, bins), rows in the order of `series`.
         """
+        return self._last_bins(now, self._bins)
+
+    def last_values(self, now: datetime) -> Floats:
+        """Mean of each series' last whole bin, shape (series,); NaN where nothing was seen."""
+        means: Floats = self._last_bins(now, 1)[:, 0]
+        return means
+
+    def _last_bins(self, now: datetime, bins: int) -> Floats:
         last = int(now.timestamp() // self._step) - 1
-        numbers = np.arange(last - self._bins + 1, last + 1)
+        numbers = np.arange(last - bins + 1, last + 1)
         columns = numbers % self._capacity
         seen = (
             (self._counts[:, columns] > 0) & (numbers <= self._head) & (numbers > self._head - self._capacity)

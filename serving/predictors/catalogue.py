@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -52,11 +53,13 @@ class Loaded(NamedTuple):
         version: Its number in the registry.
         predict: Answers frames of `FORECAST_INPUT` with frames of `FORECAST_OUTPUT`; takes the horizon in steps.
         load_seconds: How long it took to load and to answer the probe.
+        trained_at: When it was learnt, where its tags say so.
     """
 
     version: str
     predict: "Callable[[pd.DataFrame, int], pd.DataFrame]"
     load_seconds: float
+    trained_at: datetime | None = None
 
 
 class Catalogue:
@@ -177,7 +180,7 @@ class Catalogue:
                     self._shelf.keep(named, Path(path))
                 except OSError as error:
                     _log.warning("champion_not_kept", version=named.version, reason=str(error))
-            return loaded
+            return loaded._replace(trained_at=_trained_at(named))
 
     def _restore(self, probe: "pd.DataFrame | None") -> Loaded | None:
         """The version on the shelf, None when there is none or it cannot be used."""
@@ -186,7 +189,8 @@ class Catalogue:
             return None
         try:
             _require_tags(kept.named)
-            return _proven(kept.named.version, kept.files, probe)
+            restored = _proven(kept.named.version, kept.files, probe)
+            return restored._replace(trained_at=_trained_at(kept.named))
         except Permanent as error:
             _log.warning("champion_not_restored", version=kept.named.version, reason=str(error))
             return None
@@ -250,6 +254,15 @@ def _require_tags(named: Named) -> None:
     if not named.tags.get(naming.TAG_FEATURE_RECIPE):
         msg = "it does not say with which feature recipe it was built"
         raise ContractMismatchError(msg)
+
+
+def _trained_at(named: Named) -> datetime | None:
+    """When a version was learnt; None where its tags do not say so in a way that can be read."""
+    try:
+        at = datetime.fromisoformat(named.tags.get(naming.TAG_TRAINED_AT, ""))
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else None
 
 
 def _unknown_series() -> "pd.DataFrame":

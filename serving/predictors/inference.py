@@ -133,6 +133,11 @@ class Forecaster:
             answers |= read_answer(answer, end_at, loaded.version)
         return answers
 
+    @property
+    def latest(self) -> Mapping[str, Forecast]:
+        """Target -> the forecast given out last; empty before the first."""
+        return self._answers
+
     async def aclose(self) -> None:
         """Wait for an answer that is still being computed; a thread cannot be stopped."""
         if self._task is not None:

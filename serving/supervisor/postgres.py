@@ -23,7 +23,7 @@ import psycopg
 from maximus_assets.contracts.errors import Retryable
 from serving.supervisor.passfile import PasswordFile
 from serving.supervisor.places import PlaceError, Places, explain, find_places
-from serving.supervisor.provision import DatabaseUrls, provision
+from serving.supervisor.provision import READ, DatabaseUrls, provision
 
 SUPERUSER: Final = "maximus_admin"
 PORT: Final = 5432
@@ -209,8 +209,15 @@ class EmbeddedPostgres:
             time.sleep(0.05)
 
     def provision(self) -> DatabaseUrls:
-        """Databases, roles and passwords; harmless when they are there. The server must be ready."""
-        return provision(self.admin_url, self.passfile)
+        """Databases, roles and passwords; harmless when they are there. The server must be ready.
+
+        On this server, which holds nothing but the product's own data, the reading role may also see every session, to
+        tell how many wait or hold a transaction open. On somebody else's it may not, unless they let it.
+        """
+        urls = provision(self.admin_url, self.passfile)
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(f"GRANT pg_read_all_stats TO {READ} WITH INHERIT TRUE")
+        return urls
 
     def _make_cluster(self, password: str) -> None:
         """Run initdb aside and move the result into place, so that half a cluster is never taken for a whole one."""

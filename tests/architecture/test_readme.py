@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from maximus_assets.contracts.catalogue.document import kinds, table
 from maximus_assets.prometheus.push import MEASURES
 from serving.cli import app
 from serving.gateway.exposition import documented as scraped_metrics
@@ -57,6 +58,14 @@ def test_every_route_stands_in_the_readme(path: str) -> None:
 @pytest.mark.parametrize("command", sorted(get_command(app).commands))  # type: ignore[attr-defined] # a group has commands
 def test_every_command_stands_in_the_readme(command: str) -> None:
     assert f"`maximus {command}" in README
+
+
+def test_every_sensor_stands_in_the_readme_with_who_reads_it() -> None:
+    count = sum(len(names) for names in kinds().values())
+    assert f"\n{count} kinds of sensor" in README
+    assert f"\n\n{table()}\n\n" in README, (
+        "replace the table by the output of contracts.catalogue.document.table"
+    )
 
 
 def test_every_benchmark_stands_in_the_readme() -> None:

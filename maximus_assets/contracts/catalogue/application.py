@@ -150,7 +150,7 @@ APPLICATION: Final[tuple[Sensor, ...]] = (
         "loop_turn_ms",
         _APPLICATION,
         "ms",
-        "Time the loop's last whole turn took.",
+        "Mean time a whole turn of the loop took, since the bin before.",
         "loop",
         maximum=1e6,
         thresholds=(1000.0, 5000.0),

@@ -12,6 +12,7 @@ from serving.gateway.inputs import (
     TargetName,
     Until,
     known_target,
+    observed_name,
     range_of,
     require_bounded,
     require_sensor,
@@ -45,15 +46,13 @@ def routes(ports: Ports) -> APIRouter:
         """Answer the mean of each step from `since` (default: one day before `until`) to `until` (default: now).
 
         Steps are counted from the Unix epoch, each labelled by its start. A step in which nothing was seen has no
-        point. A range that would give more than 2,000 points is refused; the message names a step that suits it.
+        point. The target `maximus` is the product itself: its database, its Redis, its models. A range that would give more than 2,000 points is refused; the message names a step that suits it.
         """
-        known = known_target(ports.targets, target)
+        name = observed_name(ports.targets, target)
         require_sensor(sensor)
         start, end = range_of(since, until, now=ports.clock.now(), default_seconds=_DAY_SECONDS)
         require_bounded(start, end, step)
-        return sent(
-            await ports.reading.metrics(known.name, sensor, since=start, until=end, step_seconds=step)
-        )
+        return sent(await ports.reading.metrics(name, sensor, since=start, until=end, step_seconds=step))
 
     @router.get(
         "/api/v1/autonomic/forecasts",

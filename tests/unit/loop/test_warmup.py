@@ -6,10 +6,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from maximus_assets.contracts.telemetry import Series
+from maximus_assets.contracts.telemetry import Sample, Series
 from serving.knowledge.connect import KnowledgeUnavailableError
+from serving.knowledge.queries import Bin
 from serving.loop import warmup
 from serving.loop.warmup import REMEMBERED_SECONDS, warm_up
+from serving.monitor.readings import LatestValues
 from serving.monitor.source import History
 from serving.monitor.window import GridWindows
 
@@ -74,3 +76,27 @@ async def test_a_source_that_is_stuck_in_its_past_does_not_keep_the_loop_from_st
     found = await asyncio.wait_for(filling, 5)
     assert (found.samples, found.is_whole) == ([], True)
     assert np.isnan(windows.values(clock.now())).all()
+
+
+class StoodStill(Past):
+    """A series that showed one value every fifteen seconds for forty minutes."""
+
+    async def recent_bins(self, series, *, since, until, step_seconds=300):
+        seconds = range(0, int((until - since).total_seconds()), 15)
+        bins = [Bin(at=since + timedelta(seconds=s), mean=20.0, samples=1) for s in seconds]
+        return dict.fromkeys(series, bins if step_seconds == 1 else [])
+
+
+async def test_a_restart_does_not_forget_since_when_a_value_has_stood_still(clock):
+    latest = LatestValues()
+    await warm_up(
+        GridWindows([SERIES]),
+        latest,
+        past=StoodStill(),
+        sources=[],
+        now=clock.now(),
+        progressed=lambda: None,
+    )
+    latest.update([Sample("shop", SERIES.sensor, clock.now(), 20.0)], clock.now())
+    reading = latest.readings("shop", [SERIES.sensor], clock.now())[SERIES.sensor]
+    assert (reading.is_frozen, reading.value) == (True, None)

@@ -23,7 +23,7 @@ READY = PromQLSensor(sensor="ready_replicas_count", query="r{$selector}", metric
 
 
 @pytest.fixture
-def source_of(section_of):
+async def source_of(section_of):
     sources = []
 
     def make(url, *sensors, clock=None):
@@ -34,7 +34,7 @@ def source_of(section_of):
 
     yield make
     for source in sources:
-        source.close()
+        await source.aclose()
 
 
 def vector(at, *series):
