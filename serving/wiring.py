@@ -104,8 +104,7 @@ class ChampionFollower:
 
 
 def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
-    """For each host target its kernel and its GPUs, a source for each Prometheus section, one for all simulated targets, and
-    the product's own servers.
+    """A host's kernel and GPUs, a source for each Prometheus section, one for simulated targets, the product's servers.
 
     Args:
         settings: Which targets there are, and where the servers are.
