@@ -10,6 +10,7 @@ A query that fails costs its sensor; only when all of them fail is the source it
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.clock import Clock
 from maximus_assets.contracts.errors import MaximusError
 from maximus_assets.contracts.prometheus import PrometheusSection
@@ -37,7 +39,9 @@ PAST_LIMITS: Final = Limits(timeout_seconds=8.0, max_points=200_000, tries=1)
 HISTORY_STEP_SECONDS: Final = 60
 """Spacing of a remembered past: five points in a bin of the grid, so that what was really collected counts for more."""
 
-_THREADS: Final = 8
+_THREADS: Final = 4
+_WORTH_ASKING_SECONDS: Final = 0.1
+"""With less time left than this a query waits for the next turn."""
 
 
 class PrometheusSource:
@@ -57,6 +61,7 @@ class PrometheusSource:
         self._past = PrometheusClient(section, PAST_LIMITS)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=self.name)
         self._told: dict[str, str] = {}
+        self._answered: dict[str, float] = {}
 
     @property
     def sensors(self) -> dict[str, tuple[str, ...]]:
@@ -75,14 +80,16 @@ class PrometheusSource:
         """
         loop = asyncio.get_running_loop()
         began = self._clock.monotonic()
+        feeds = sorted(self._feeds, key=self._urgency)
         outcomes = await asyncio.gather(
-            *(loop.run_in_executor(self._threads, self._ask, feed, now, began) for feed in self._feeds)
+            *(loop.run_in_executor(self._threads, self._ask, feed, now, began) for feed in feeds)
         )
-        self._tell(outcomes)
         samples: list[Sample] = []
         errors = [outcome for outcome in outcomes if isinstance(outcome, MaximusError)]
-        for feed, outcome in zip(self._feeds, outcomes, strict=True):
+        for feed, outcome in zip(feeds, outcomes, strict=True):
+            self._tell(feed.sensor.sensor, outcome)
             if isinstance(outcome, Present):
+                self._answered[feed.sensor.sensor] = began
                 samples += [
                     Sample(target, feed.sensor.sensor, datetime.fromtimestamp(at, UTC), value)
                     for target, (at, value) in outcome.values.items()
@@ -91,30 +98,39 @@ class PrometheusSource:
             raise errors[0]
         return samples
 
+    def _urgency(self, feed: Feed) -> tuple[bool, float]:
+        """Sensors that must fail safe come first, then those that were answered longest ago.
+
+        A turn may have no time for all of a large fleet's; so each has its turn before its value is stale.
+        """
+        sensor = feed.sensor.sensor
+        return CATALOGUE[sensor].missing.kind != "fail_safe", self._answered.get(sensor, -math.inf)
+
     def _ask(self, feed: Feed, now: datetime, began: float) -> Present | MaximusError | None:
         """One feed's answer or its error; None if the round's time was over before its turn came."""
         left = began + LIVE_LIMITS.timeout_seconds - self._clock.monotonic()
-        if left <= 0:
+        if left < _WORTH_ASKING_SECONDS:
             return None
         try:
             return read_present(self._live, feed, now.timestamp(), timeout_seconds=left)
         except MaximusError as error:
             return error
 
-    def _tell(self, outcomes: Sequence[Present | MaximusError | None]) -> None:
-        """Log what is wrong with a feed when it changes, not each turn."""
-        for feed, outcome in zip(self._feeds, outcomes, strict=True):
-            sensor = feed.sensor.sensor
-            if isinstance(outcome, Present):
-                said = "; ".join((*sorted(outcome.ambiguous.values()), *outcome.warnings))
-            else:
-                said = "there was no time left for it" if outcome is None else str(outcome)
-            if said != self._told.get(sensor, ""):
-                self._told[sensor] = said
-                if said:
-                    _log.warning("prometheus_query_failed", source=self.name, sensor=sensor, reason=said)
-                else:
-                    _log.info("prometheus_query_recovered", source=self.name, sensor=sensor)
+    def _tell(self, sensor: str, outcome: Present | MaximusError | None) -> None:
+        """Log what is wrong with a feed when its kind changes, not each turn."""
+        if outcome is None:
+            return
+        if isinstance(outcome, Present):
+            reason = kind = "; ".join((*sorted(outcome.ambiguous.values()), *outcome.warnings))
+        else:
+            reason, kind = str(outcome), type(outcome).__name__
+        if kind == self._told.get(sensor, ""):
+            return
+        self._told[sensor] = kind
+        if kind:
+            _log.warning("prometheus_query_failed", source=self.name, sensor=sensor, reason=reason)
+        else:
+            _log.info("prometheus_query_recovered", source=self.name, sensor=sensor)
 
     async def aclose(self) -> None:
         """Give up its connections; a query that is under way ends by its timeout."""

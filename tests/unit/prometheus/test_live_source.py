@@ -19,6 +19,9 @@ from serving.monitor.source import Collector
 pytestmark = pytest.mark.anyio
 
 QUEUE = PromQLSensor(sensor="request_queue_count", query="q{$selector}", metric="q", unit="count")
+RESTARTS = PromQLSensor(
+    sensor="replica_restarts_per_second", query="s{$selector}", metric="s", unit="per_second"
+)
 READY = PromQLSensor(sensor="ready_replicas_count", query="r{$selector}", metric="r", unit="count")
 
 
@@ -144,3 +147,20 @@ async def test_what_it_does_not_ask_for_has_no_past(server, source_of, clock):
     source = source_of(server.url)
     assert await source.history(Series(target="a", sensor="load_1m"), clock.now(), clock.now()) is None
     assert server.asked == []
+
+
+async def test_what_found_no_time_comes_first_in_the_next_round_but_for_what_must_fail_safe(
+    server, source_of, clock
+):
+    source = source_of(server.url, QUEUE, RESTARTS, READY)
+    assert min(source._feeds, key=source._urgency).sensor.sensor == "ready_replicas_count"
+    source._answered = {
+        "request_queue_count": 20.0,
+        "replica_restarts_per_second": 5.0,
+        "ready_replicas_count": 20.0,
+    }
+    assert [feed.sensor.sensor for feed in sorted(source._feeds, key=source._urgency)] == [
+        "ready_replicas_count",
+        "replica_restarts_per_second",
+        "request_queue_count",
+    ]
