@@ -5,6 +5,7 @@ input, and files of which no series can be learnt from, end it with a message on
 """
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET
@@ -31,6 +33,7 @@ from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.grid import to_grid
 from maximus_assets.models.fleet import Finished
 from maximus_assets.models.forecasting.learn import LearntForecaster, learn
+from maximus_assets.prometheus.push import PUSHGATEWAY_VARIABLE, telling
 from maximus_assets.telemetry.files import read_file
 from maximus_assets.telemetry.options import FileOptions
 
@@ -48,11 +51,13 @@ class FileReport:
         path: The file.
         step_seconds: The grid it was learnt on.
         learnt: States, report, and what was refused.
+        rows: Observations read.
     """
 
     path: Path
     step_seconds: int
     learnt: LearntForecaster
+    rows: int = 0
 
 
 @app.command()
@@ -74,21 +79,28 @@ def backtest(
     stderr = Console(stderr=True)
     # A pipe has no width; a table folded to a guessed one cannot be read or parsed.
     stdout = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    try:
-        options = FileOptions.parse(
-            time_column=time_column, timezone=timezone, origin=origin, step=step, value=value or ()
-        )
-        reports = _learn_files(telemetry, options, stderr)
-        if json_file is not None:
-            _write(json_file, reports)
-    except BadInputError as error:
-        stderr.print(f"bad input: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_BAD_INPUT) from error
-    for report in reports:
-        show(report, stdout)
-    if not any(report.learnt.states for report in reports):
-        stderr.print("nothing could be learnt from: every series was refused", style="red")
-        raise typer.Exit(EXIT_BAD_INPUT)
+
+    def complain(problem: str) -> None:
+        stderr.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    pushgateway = os.environ.get(PUSHGATEWAY_VARIABLE, "")
+    with telling("maximus_learn", pushgateway, clock=SystemClock(), complain=complain) as outcome:
+        try:
+            options = FileOptions.parse(
+                time_column=time_column, timezone=timezone, origin=origin, step=step, value=value or ()
+            )
+            reports = _learn_files(telemetry, options, stderr)
+            if json_file is not None:
+                _write(json_file, reports)
+        except BadInputError as error:
+            stderr.print(f"bad input: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+        outcome.rows = sum(report.rows for report in reports)
+        for report in reports:
+            show(report, stdout)
+        if not any(report.learnt.states for report in reports):
+            stderr.print("nothing could be learnt from: every series was refused", style="red")
+            raise typer.Exit(EXIT_BAD_INPUT)
 
 
 def grid_step(frame: pl.DataFrame) -> int:
@@ -201,7 +213,7 @@ def _learn_files(paths: list[Path], options: FileOptions, console: Console) -> l
             step_seconds = grid_step(frame)
             progress.update(task, description=f"learning {path.name}", completed=0, total=None)
             learnt = learn(to_grid(frame, step_seconds), step_seconds, progress=told)
-            reports.append(FileReport(path, step_seconds, learnt))
+            reports.append(FileReport(path, step_seconds, learnt, frame.height))
     return reports
 
 

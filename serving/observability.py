@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import structlog
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
@@ -73,6 +73,9 @@ def configure_logging(level: str = "INFO", form: Literal["console", "json"] = "c
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    logging.getLogger("httpx").setLevel(
+        max(root.level, logging.WARNING)
+    )  # else a line for every request of every turn
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -158,11 +161,11 @@ LOOP_ERRORS_TOTAL: Final = _instrument(
 )
 """`kind`: retryable, permanent or unknown."""
 LOOP_LEADING: Final = _instrument(
-    Gauge, "maximus_loop_leading_info", "1 while this process leads, else 0.", multiprocess_mode="livemax"
+    Gauge, "maximus_loop_leading", "1 while this process leads, else 0.", multiprocess_mode="livemax"
 )
 LOOP_EPOCH: Final = _instrument(
     Gauge,
-    "maximus_loop_lease_epoch_number",
+    "maximus_loop_lease_epoch",
     "Fencing epoch this process holds or last held.",
     multiprocess_mode="livemax",
 )
@@ -190,25 +193,25 @@ MONITOR_REJECTED_TOTAL: Final = _instrument(
 )
 ANALYZE_TELEMETRY_LOST: Final = _instrument(
     Gauge,
-    "maximus_analyze_telemetry_lost_info",
+    "maximus_analyze_telemetry_lost",
     "1 while so much telemetry is lost that nothing is taken away from any target, else 0.",
     multiprocess_mode="livemostrecent",
 )
 ANALYZE_BLIND_TARGETS: Final = _instrument(
     Gauge,
-    "maximus_analyze_blind_targets_count",
+    "maximus_analyze_blind_targets",
     "Targets that lack a sensor that must fail safe.",
     multiprocess_mode="livemostrecent",
 )
 ANALYZE_FROZEN_SENSORS: Final = _instrument(
     Gauge,
-    "maximus_analyze_frozen_sensors_count",
+    "maximus_analyze_frozen_sensors",
     "Sensors, of all targets, that show one value for longer than what they measure can stand still.",
     multiprocess_mode="livemostrecent",
 )
 PREDICTORS_FORECASTS: Final = _instrument(
     Gauge,
-    "maximus_predictors_forecasts_count",
+    "maximus_predictors_forecasts",
     "Targets by the status of their latest forecast.",
     ("status",),
     multiprocess_mode="livemostrecent",
@@ -257,7 +260,7 @@ GATEWAY_REQUEST_SECONDS: Final = _instrument(
     Histogram, "maximus_gateway_request_seconds", "Time to answer a request.", ("route",), buckets=_FAST
 )
 GATEWAY_STREAMS: Final = _instrument(
-    Gauge, "maximus_gateway_streams_count", "Event streams open.", multiprocess_mode="livesum"
+    Gauge, "maximus_gateway_streams_open", "Event streams open.", multiprocess_mode="livesum"
 )
 GATEWAY_STREAMS_DROPPED: Final = _instrument(
     Counter,
@@ -265,6 +268,30 @@ GATEWAY_STREAMS_DROPPED: Final = _instrument(
     "Event streams ended because the client was too slow.",
     ("reason",),
 )
+
+
+class Instrument(NamedTuple):
+    """One metric as the README describes it: its name, its type, its labels in order, what it means."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    description: str
+
+
+def instruments() -> list[Instrument]:
+    """Every instrument of this module, by name."""
+    found = {
+        one._name: Instrument(  # noqa: SLF001 - an instrument has no public way to tell its own name
+            str(one._name) + ("_total" if one._type == "counter" else ""),  # noqa: SLF001 - the same
+            str(one._type),  # noqa: SLF001 - the same
+            tuple(one._labelnames),  # noqa: SLF001 - the same
+            one._documentation,  # noqa: SLF001 - the same
+        )
+        for one in globals().values()
+        if isinstance(one, MetricWrapperBase)
+    }
+    return [found[name] for name in sorted(found)]
 
 
 def show_champion(model: str, version: str) -> None:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from maximus_assets.contracts.clock import Clock, SystemClock
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.target import PRODUCT
+from maximus_assets.prometheus.feeds import feeds
 from serving.dashboard.page import STATIC, Pages
 from serving.gateway.app import create_app
 from serving.gateway.events import EventHub
@@ -34,6 +35,7 @@ from serving.monitor.champion import ChampionSource
 from serving.monitor.database import DatabaseSource
 from serving.monitor.gpu import GpuSource
 from serving.monitor.host import HostSource
+from serving.monitor.prometheus import PrometheusSource
 from serving.monitor.redis import RedisSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector, Source
@@ -102,7 +104,7 @@ class ChampionFollower:
 
 
 def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
-    """For each host target its kernel and its GPUs, one source for all simulated ones, and the product's own servers.
+    """A host's kernel and GPUs, a source for each Prometheus section, one for simulated targets, the product's servers.
 
     Args:
         settings: Which targets there are, and where the servers are.
@@ -124,7 +126,13 @@ def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
     if settings.redis_url:
         own.append(RedisSource(PRODUCT, settings.redis_url, clock=clock))
     simulated = [target for target in settings.targets if target.source == "simulated"]
-    return (*hosts, *([SimulatedSource(simulated)] if simulated else []), *own)
+    asked = feeds(settings.prometheus)
+    scraped = [
+        PrometheusSource(section, asked[section.name], clock=clock)
+        for section in settings.prometheus
+        if asked[section.name]
+    ]
+    return (*hosts, *scraped, *([SimulatedSource(simulated)] if simulated else []), *own)
 
 
 def build_loop(

@@ -4,15 +4,18 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 
     from maximus_assets.models.forecasting.learn import LearntForecaster
     from maximus_assets.registry.packaging import Origin
+
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+"""When every test's clock stands; the past of `prometheus` ends here."""
 
 
 class ManualClock:
@@ -72,7 +79,7 @@ class ManualClock:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock(datetime(2026, 3, 2, 12, 0, tzinfo=UTC))
+    return ManualClock(NOON)
 
 
 @pytest.fixture
@@ -215,6 +222,184 @@ def database(postgres: PostgresServer) -> DatabaseUrls:
     return postgres.urls
 
 
+def free_port() -> int:
+    """A port of the loopback address nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class LoopbackServer:
+    """A real server on a port of its own; it stops when the tests do, or are killed."""
+
+    def __init__(self, folder: Path, *command: str, ready: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._command = [part.replace("PORT", str(self.port)) for part in command]
+        self._ready = self.url + ready
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again; it answers when this returns."""
+        bound = [
+            sys.executable,
+            "-I",
+            "-S",
+            spawn.__file__,
+            str(os.getpid()),
+            str(int(signal.SIGTERM)),
+            "0",
+            "-",
+        ]
+        log = self._folder / "log"
+        with log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [*bound, *self._command],
+                cwd=self._folder,
+                env={"PATH": os.environ["PATH"], "GOMAXPROCS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 20
+        while True:
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            try:
+                if httpx.get(self._ready, trust_env=False, timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(20)
+
+
+class PrometheusServer(LoopbackServer):
+    """A Prometheus with a configuration and a past that a test gives it."""
+
+    def __init__(self, folder: Path, *, past: str = "", scrape: str = "") -> None:
+        (folder / "prometheus.yml").write_text(scrape or "{}\n")
+        if past:
+            (folder / "past.txt").write_text(past + "# EOF\n")
+            fill = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=720h", "openmetrics"]
+            subprocess.run([*fill, "past.txt", "data"], cwd=folder, check=True, capture_output=True)
+        super().__init__(
+            folder,
+            "prometheus",
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            "--storage.tsdb.retention.time=100y",
+            "--web.listen-address=127.0.0.1:PORT",
+            "--log.level=warn",
+            ready="/-/ready",
+        )
+
+
+class Servers:
+    """Starts servers for a test, each in a folder of its own."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self.started: list[LoopbackServer] = []
+
+    def _start(self, server: LoopbackServer) -> LoopbackServer:
+        self.started.append(server)
+        server.start()
+        return server
+
+    def prometheus(self, *, past: str = "", scrape: str = "") -> LoopbackServer:
+        """One with a past, or that scrapes, or both."""
+        return self._start(PrometheusServer(self._folders.mktemp("prometheus"), past=past, scrape=scrape))
+
+    def node_exporter(self) -> LoopbackServer:
+        """Tells of this machine."""
+        command = ("prometheus-node-exporter", "--web.listen-address=127.0.0.1:PORT", "--log.level=warn")
+        return self._start(LoopbackServer(self._folders.mktemp("node"), *command, ready="/"))
+
+    def pushgateway(self) -> LoopbackServer:
+        """Keeps what is pushed."""
+        command = ("prometheus-pushgateway", "--web.listen-address=127.0.0.1:PORT", "--log.level=warn")
+        return self._start(LoopbackServer(self._folders.mktemp("push"), *command, ready="/-/ready"))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers of one module's own; none of them runs afterwards."""
+    servers = Servers(tmp_path_factory)
+    yield servers
+    for server in reversed(servers.started):
+        server.stop()
+
+
+def past_of_a_shop() -> str:
+    """Three hours of three instances every 15 s, in OpenMetrics, and ten days of one gauge every minute.
+
+    `a` is whole but for a counter that starts again at 10:00; `b` is away from 11:00 to 11:20 and comes back with its
+    counter at zero; `c` has its last three points alone.
+    """
+    noon = int(NOON.timestamp())
+    lines = ["# TYPE shop_requests counter"]
+    beats = range(noon - 3 * 3600, noon + 1, 15)
+
+    def seen(instance: str) -> list[int]:
+        if instance == "c":
+            return list(beats)[-3:]
+        away = range(noon - 3600, noon - 2400)
+        return [at for at in beats if instance == "a" or at not in away]
+
+    for instance, reset in (("a", noon - 7200), ("b", noon - 2400), ("c", 0)):
+        for at in seen(instance):
+            since = reset if at >= reset > 0 else noon - 4 * 3600
+            lines.append(
+                f'shop_requests_total{{job="shop",instance="{instance}"}} {(at - since) * 2 + at // 15 % 7} {at}'
+            )
+    lines.append("# TYPE shop_queue gauge")
+    for instance in "abc":
+        lines += [
+            f'shop_queue{{job="shop",instance="{instance}"}} {at // 60 % 10} {at}' for at in seen(instance)
+        ]
+    lines.append("# TYPE shop_latency_seconds histogram")
+    for le, share in (("0.05", 5), ("0.1", 11), ("0.25", 17), ("1.0", 19), ("+Inf", 20)):
+        lines += [
+            f'shop_latency_seconds_bucket{{job="shop",instance="a",le="{le}"}} {(at - beats[0]) * share} {at}'
+            for at in beats
+        ]
+    lines.append("# TYPE shop_zone gauge")
+    for zone in ("x", "y"):
+        lines += [f'shop_zone{{job="shop",instance="a",zone="{zone}"}} 1 {at}' for at in beats]
+    lines.append("# TYPE shop_moved gauge")
+    for zone, minutes in (("x", range(180, 60, -1)), ("y", range(50, -1, -1))):
+        lines += [
+            f'shop_moved{{job="shop",instance="a",zone="{zone}"}} 3 {noon - 60 * minute}'
+            for minute in minutes
+        ]
+    lines.append("# TYPE shop_load gauge")
+    lines += [
+        f'shop_load{{job="shop",instance="a"}} {at // 60 % 1440} {at}'
+        for at in range(noon - 864_000, noon + 1, 60)
+    ]
+    lines.append("# TYPE shop_strange gauge")
+    for instance, value in (("a", "NaN"), ("b", "+Inf"), ("c", "5")):
+        lines.append(f'shop_strange{{job="shop",instance="{instance}"}} {value} {noon}')
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """A real Prometheus that remembers `past_of_a_shop` and scrapes nothing."""
+    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), past=past_of_a_shop())
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model registry's database as MLflow makes it: two seconds of migrations, once for all tests."""
@@ -279,13 +464,19 @@ _USER_DATA = os.environ.pop("MAXIMUS_TEST_DATA_DIR", "")
 
 SERVERS = {
     "chromium": "apt-get install -y --no-install-recommends chromium",
+    "node_exporter": "apt-get install -y --no-install-recommends prometheus-node-exporter",
     "pgbouncer": "apt-get install -y --no-install-recommends pgbouncer",
+    "prometheus": "apt-get install -y --no-install-recommends prometheus",
+    "pushgateway": "apt-get install -y --no-install-recommends prometheus-pushgateway",
 }
-"""Marker of the tests that need a program of the same name -> the line that installs it."""
+"""Marker of the tests that need a server -> the line that installs it."""
+
+PROGRAMS = {"node_exporter": "prometheus-node-exporter", "pushgateway": "prometheus-pushgateway"}
+"""The program of a marker, where it has another name."""
 
 
 def _missing_servers() -> dict[str, str]:
-    return {name: line for name, line in SERVERS.items() if shutil.which(name) is None}
+    return {name: line for name, line in SERVERS.items() if shutil.which(PROGRAMS.get(name, name)) is None}
 
 
 @pytest.hookimpl(tryfirst=True)

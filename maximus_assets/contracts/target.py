@@ -79,7 +79,7 @@ class Target(Contract):
 
     name: Name
     group: Name = "default"
-    source: Literal["host", "simulated"]
+    source: Literal["host", "simulated", "prometheus"]
     demand_sensor: Name
     sizing: Sizing
     seed: int = Field(default=7, ge=0)

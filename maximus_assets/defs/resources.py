@@ -14,15 +14,18 @@ import polars as pl
 from pydantic import ValidationError
 
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.prometheus import PROMETHEUS, PrometheusSection
 from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS, Target
 from maximus_assets.defs.frames import FramesStore, data_folder
 from maximus_assets.defs.io_manager import FrameIOManager
 from maximus_assets.registry.tracking import Registry
 from maximus_assets.telemetry.arrivals import count_arrivals
 from maximus_assets.telemetry.frames import by_series
+from maximus_assets.telemetry.history import read_prometheus
 from maximus_assets.telemetry.ingest import read_metrics, read_plant
 
 TARGETS_VARIABLE = "MAXIMUS_TARGETS"
+PROMETHEUS_VARIABLE = "MAXIMUS_PROMETHEUS"
 
 
 def targets_from_environment() -> tuple[Target, ...]:
@@ -38,6 +41,19 @@ def targets_from_environment() -> tuple[Target, ...]:
         return TARGETS.validate_json(said)
     except ValidationError as error:
         raise BadInputError(str(error), source=TARGETS_VARIABLE) from error
+
+
+def sections_from_environment() -> tuple[PrometheusSection, ...]:
+    """The Prometheus servers in `MAXIMUS_PROMETHEUS` (JSON); none when it is unset.
+
+    Raises:
+        BadInputError: The variable is no list of sections.
+    """
+    said = os.environ.get(PROMETHEUS_VARIABLE, "")
+    try:
+        return PROMETHEUS.validate_json(said) if said else ()
+    except ValidationError as error:
+        raise BadInputError(str(error), source=PROMETHEUS_VARIABLE) from error
 
 
 class FramesResource(dg.ConfigurableResource["FramesResource"]):
@@ -86,12 +102,16 @@ class TelemetrySources(dg.ConfigurableResource["TelemetrySources"]):
         """Every observation with `start` <= instant < `end`, sorted by series and instant.
 
         A simulated target's history is the simulation's own, for every instant; what the loop has stored of it is the
-        same values over fewer instants. A live target's history is what the loop has stored.
+        same values over fewer instants. A target watched through Prometheus has its history there, also of the time before
+        this product. A host's history is what the loop has stored.
         """
         targets = self.targets()
         simulated = [target for target in targets if target.source == "simulated"]
-        live = [target.name for target in targets if target.source != "simulated"]
-        frames = [read_plant(simulated, start, end)]
+        live = [target.name for target in targets if target.source == "host"]
+        frames = [
+            read_plant(simulated, start, end),
+            read_prometheus(sections_from_environment(), targets, start, end),
+        ]
         if live:
             stored = read_metrics(self.database_read_url, start, end)
             frames.append(stored.filter(pl.col("target").is_in(live)))
@@ -108,7 +128,7 @@ class TelemetrySources(dg.ConfigurableResource["TelemetrySources"]):
         return frame.filter(pl.concat_str("target", "sensor", separator="/").is_in(live)).height
 
     def _live_demand(self) -> dict[str, str]:
-        return {t.name: t.demand_sensor for t in self.targets() if t.source != "simulated"}
+        return {t.name: t.demand_sensor for t in self.targets() if t.source == "host"}
 
 
 class RegistryResource(dg.ConfigurableResource["RegistryResource"]):

@@ -25,7 +25,7 @@ def settings() -> Settings:
         BadInputError: One of them is unknown or wrong.
     """
     here = Path.cwd()
-    installed = Path(settings_module.__file__).parents[1]
+    installed = Path(settings_module.__file__).parents[2]
     root = here if (here / settings_module.FILE_NAME).exists() else installed
     return settings_module.load(os.environ, root)
 

@@ -43,6 +43,7 @@ def learn(
     with explained():
         _check_sensor(sensor, is_ingested=is_ingested)
         environment = _graph_environment() if is_ingested else dict(os.environ)
+        environment["MAXIMUS_PUSHGATEWAY_URL"] = asking.settings().pushgateway_url or ""
         common = [part for name, value in options.items() if value is not None for part in (name, value)]
         common += [part for column in values for part in ("--value", column)]
         named = [part for file in files for part in ("--telemetry", str(file))]

@@ -8,7 +8,7 @@ a loop that died is seen to have stopped instead of leaving its last figures beh
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from starlette.types import Scope
 
 from serving.gateway.liveness import STALE_AFTER_PERIODS, leading
 from serving.knowledge.heartbeat import Heartbeat
-from serving.observability import GATEWAY_REQUEST_SECONDS, GATEWAY_REQUESTS
+from serving.observability import GATEWAY_REQUEST_SECONDS, GATEWAY_REQUESTS, Instrument, instruments
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST
 OWN_PREFIXES: Final = ("maximus_gateway_", "process_", "python_")
@@ -89,9 +89,7 @@ class LoopCollector(Collector):
         turns = CounterMetricFamily(
             "maximus_loop_turns_total", "Turns the loop has ended since it started.", labels=["loop"]
         )
-        epoch = GaugeMetricFamily(
-            "maximus_loop_epoch_count", "Fencing epoch the loop last held.", labels=["loop"]
-        )
+        epoch = GaugeMetricFamily("maximus_loop_epoch", "Fencing epoch the loop last held.", labels=["loop"])
         state = GaugeMetricFamily(
             "maximus_loop_state", "1 for the state the loop is in.", labels=["loop", "state"]
         )
@@ -110,7 +108,7 @@ class LoopCollector(Collector):
                 state.add_metric([*name, possible], float(beat.state == possible))
         leader = leading(beats, now=self._now, period_seconds=self._period_seconds)
         yield GaugeMetricFamily(
-            "maximus_loop_leaders_count",
+            "maximus_loop_leaders",
             "Loops that lead and were heard of within three periods.",
             value=float(leader is not None),
         )
@@ -128,6 +126,21 @@ def text(beats: Sequence[Heartbeat] | None, *, now: datetime, period_seconds: fl
     of_loop = CollectorRegistry()
     of_loop.register(LoopCollector(beats, now, period_seconds))
     return _own() + generate_latest(of_loop)
+
+
+def documented() -> list[Instrument]:
+    """Every metric of the product, by name: this scrape's and those the loop's own process answers."""
+    of_loops = LoopCollector((), datetime.now(UTC), 15.0).collect()
+    families = [
+        Instrument(
+            family.name + ("_total" if family.type == "counter" else ""),
+            family.type,
+            tuple(getattr(family, "_labelnames", ())),
+            family.documentation,
+        )
+        for family in of_loops
+    ]
+    return sorted([*instruments(), *families])
 
 
 class OwnCollector(Collector):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from maximus_assets.contracts.prometheus import PROMETHEUS
 from maximus_assets.contracts.target import TARGETS
 from serving.settings import Settings
 from serving.supervisor import probes
@@ -94,6 +95,8 @@ class Ground:
             "MAXIMUS_DATABASE_READ_URL": self.urls.read,
             "MAXIMUS_REDIS_URL": self.redis_url,
             "MAXIMUS_TARGETS": TARGETS.dump_json(settings.targets).decode(),
+            "MAXIMUS_PROMETHEUS": PROMETHEUS.dump_json(settings.prometheus).decode(),
+            "MAXIMUS_PUSHGATEWAY_URL": settings.pushgateway_url or "",
             "MAXIMUS_LOOP_PERIOD_SECONDS": str(settings.loop_period_seconds),
             "MAXIMUS_LOG_LEVEL": settings.log_level,
             "MAXIMUS_LOG_FORMAT": settings.log_format,

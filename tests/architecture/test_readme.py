@@ -8,8 +8,17 @@ import pytest
 from typer.main import get_command
 
 from maximus_assets.contracts.catalogue.document import kinds, table
+from maximus_assets.prometheus.push import MEASURES
 from serving.cli import app
+from serving.gateway.exposition import documented as scraped_metrics
+from serving.observability import Instrument
 from serving.settings import documented
+
+
+def documented_metrics() -> list[Instrument]:
+    pushed = [Instrument(name, "gauge", ("job",), said) for name, said in MEASURES.items()]
+    return [*scraped_metrics(), *pushed]
+
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -21,6 +30,17 @@ def test_every_setting_stands_in_the_readme_as_the_code_describes_it(
     name: str, default: str, description: str
 ) -> None:
     assert f"| `{name}` | {default} | {description} |" in README
+
+
+@pytest.mark.parametrize("metric", documented_metrics(), ids=lambda metric: metric.name)
+def test_every_metric_stands_in_the_readme_as_the_code_describes_it(metric: Instrument) -> None:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    assert f"| `{metric.name}` | {metric.kind} | {labels} | {metric.description} |" in README
+
+
+def test_the_readme_names_no_metric_that_does_not_exist() -> None:
+    known = {metric.name for metric in documented_metrics()}
+    assert set(re.findall(r"^\| `(maximus_[a-z_]+)`", README, re.MULTILINE)) == known
 
 
 def test_the_readme_names_no_setting_that_does_not_exist() -> None:

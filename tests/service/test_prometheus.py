@@ -30,7 +30,7 @@ async def test_the_loop_is_told_from_its_heartbeat(database, store, serve, clock
     assert answer.headers["content-type"].startswith("text/plain")
     told = samples(answer.text)
     assert told[("maximus_knowledge_up",)] == 1
-    assert told[("maximus_loop_leaders_count",)] == 1
+    assert told[("maximus_loop_leaders",)] == 1
     assert told[("maximus_loop_up", ("loop", "a"))] == 1
     assert told[("maximus_loop_up", ("loop", "b"))] == 0
     assert told[("maximus_loop_heartbeat_age_seconds", ("loop", "a"))] == 10
@@ -63,6 +63,40 @@ async def test_figures_only_the_loop_has_are_not_shown_as_zero(database, serve):
     assert "maximus_monitor_" not in text
 
 
+def lint(text):
+    """What Prometheus' own tool finds to say against a scrape; nothing, if all is well."""
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=30
+    )
+    return checked.stdout + checked.stderr
+
+
+@pytest.mark.prometheus
+async def test_prometheus_own_tool_finds_nothing_to_say_against_a_scrape(database, store, serve, clock, beat):
+    await store.beat(beat(clock.now(), name="a"))
+    async with serve(database, clock=clock) as served:
+        await served.client.get("/nowhere")
+        text = (await served.client.get("/metrics")).text
+    assert "maximus_loop_turns_total" in text
+    assert lint(text) == ""
+    assert "_count" in lint("# HELP a_count x\n# TYPE a_count gauge\na_count 1\n")  # it does look
+
+
+@pytest.mark.prometheus
+def test_prometheus_own_tool_finds_nothing_to_say_against_any_instrument():
+    # Of a process of its own: a metric without a value is not shown, and here others have values already.
+    show = (
+        "import serving.observability as o; from prometheus_client import REGISTRY, generate_latest;"
+        "[one.labels(*one._labelnames) for one in vars(o).values() if getattr(one, '_labelnames', ())];"
+        "print(generate_latest(REGISTRY).decode())"
+    )
+    text = subprocess.run(
+        [sys.executable, "-c", show], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert text.count("# TYPE maximus_") > 20
+    assert lint(text) == ""
+
+
 _WORKER = """
 import sys
 from serving.observability import GATEWAY_REQUESTS, GATEWAY_STREAMS
@@ -90,6 +124,6 @@ def test_workers_are_summed_and_what_a_dead_one_had_open_is_not(tmp_path: Path):
     worker("3")
     told = samples(worker("4", "show"))
     assert told[("maximus_gateway_requests_total", ("route", "/x"), ("status", "200"))] == 7
-    assert told[("maximus_gateway_streams_count",)] == 4
+    assert told[("maximus_gateway_streams_open",)] == 4
     forget_dead(tmp_path)
     assert not list(tmp_path.glob("gauge_live*"))

@@ -3,6 +3,7 @@
 import importlib
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import structlog
 from prometheus_client import REGISTRY, Counter
 
 from serving import observability
-from serving.observability import configure_logging, redact, show_champion
+from serving.observability import configure_logging, instruments, redact, show_champion
 
 
 @pytest.mark.parametrize(
@@ -93,11 +94,34 @@ def test_a_name_taken_by_another_kind_of_instrument_is_refused():
         observability._instrument(Counter, "maximus_loop_cycle_seconds", "x")
 
 
-def test_every_instrument_is_named_by_room_thing_and_unit():
-    names = [name for name in REGISTRY._names_to_collectors if name.startswith("maximus_")]
-    units = ("_seconds", "_total", "_count", "_info", "_entries", "_number", "_bucket", "_sum", "_created")
-    assert len(names) > 20
-    assert [name for name in names if not name.endswith(units) and f"{name}_total" not in names] == []
+# Prometheus, "Metric and label naming" and "Instrumentation": base units, the unit last, counters end in _total.
+NO_BASE_UNIT = "(ms|millis|milliseconds|micros|microseconds|minutes|hours|days|percent|kb|kib|mb|mib|kilobytes|megabytes)"
+
+
+@pytest.mark.parametrize("instrument", instruments(), ids=lambda instrument: instrument.name)
+def test_every_instrument_follows_the_conventions_of_prometheus(instrument):
+    name = instrument.name
+    assert re.fullmatch(r"maximus(_[a-z0-9]+){2,}", name), "maximus_<room>_<thing>_<unit>"
+    assert not re.search(rf"_{NO_BASE_UNIT}(_|$)", name), "base units only"
+    assert (instrument.kind == "counter") == name.endswith("_total")
+    assert not name.endswith(("_count", "_sum", "_bucket", "_created", "_gauge", "_number")), (
+        "a suffix with a meaning"
+    )
+    if instrument.kind == "histogram":
+        assert name.endswith(("_seconds", "_bytes")), "a histogram is of something with a unit"
+    if name.endswith("_info"):
+        assert instrument.labels, "an info is its labels"
+    assert re.fullmatch(r"[A-Z0-9].*\.", instrument.description), "the help is a sentence"
+    for label in instrument.labels:
+        assert re.fullmatch(r"[a-z][a-z_]*", label)
+        assert label not in {"le", "quantile", "job", "instance"}, "Prometheus' own"
+
+
+def test_instruments_of_the_registry_are_all_told():
+    registered = {name for name in REGISTRY._names_to_collectors if name.startswith("maximus_")}
+    told = {instrument.name for instrument in instruments()}
+    assert len(told) > 20
+    assert told <= registered
 
 
 def test_only_the_champion_in_use_is_shown():

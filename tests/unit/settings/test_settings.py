@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.prometheus import PROMETHEUS
 from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS
 from serving.settings import Settings, documented, load
 
@@ -143,3 +144,70 @@ def test_every_field_that_can_be_set_is_documented():
     assert len(described) == len(settable)
     assert all(setting.description.endswith(".") and setting.default for setting in described)
     assert Path(load({}, Path("/")).root) == Path("/")
+
+
+SCRAPED = """
+[[targets]]
+name = "web"
+source = "prometheus"
+demand_sensor = "{demand}"
+sizing = {{ kind = "cores" }}
+
+[[prometheus]]
+name = "node"
+url = "http://127.0.0.1:9090"
+{key} = ["node_exporter"]
+
+[prometheus.targets]
+web = {{ instance = "web-1:9100" }}
+
+[[prometheus.sensors]]
+sensor = "request_p95_ms"
+unit = "seconds"
+metric = "latency_seconds_bucket"
+{query} = 'histogram_quantile(0.95, sum by (le, $by) (rate(latency_seconds_bucket{{$selector}}[$window])))'
+"""
+
+
+def scraped(demand="cpu_used_cores", key="recipes", query="query"):
+    return SCRAPED.format(demand=demand, key=key, query=query)
+
+
+def test_a_prometheus_server_is_described_in_the_file_or_as_json(tmp_path):
+    (tmp_path / "maximus.toml").write_text(scraped())
+    settings = load({}, tmp_path)
+    (section,) = settings.prometheus
+    assert section.targets == {"web": {"instance": "web-1:9100"}}
+    assert section.sensors[0].factor == 1000
+    handed_over = {
+        "MAXIMUS_TARGETS": TARGETS.dump_json(settings.targets).decode(),
+        "MAXIMUS_PROMETHEUS": PROMETHEUS.dump_json(settings.prometheus).decode(),
+    }
+    assert load(handed_over, tmp_path / "elsewhere").prometheus == settings.prometheus
+
+
+def test_a_misspelt_key_of_a_table_is_refused_with_the_nearest_one(tmp_path):
+    (tmp_path / "maximus.toml").write_text(scraped(key="recipies"))
+    with pytest.raises(BadInputError, match=r"prometheus\.0\.recipies: .*did you mean recipes"):
+        load({}, tmp_path)
+    (tmp_path / "maximus.toml").write_text(scraped(query="qurey"))
+    with pytest.raises(BadInputError, match=r"prometheus\.0\.sensors\.0\.qurey: .*did you mean query"):
+        load({}, tmp_path)
+    (tmp_path / "maximus.toml").write_text(TARGET.replace("name", "nmae") + SIZING)
+    with pytest.raises(BadInputError, match=r"targets\.0\.nmae: .*did you mean name"):
+        load({}, tmp_path)
+
+
+def test_a_target_whose_demand_nobody_asks_for_is_refused(tmp_path):
+    (tmp_path / "maximus.toml").write_text(scraped(demand="request_rate_per_second"))
+    with pytest.raises(BadInputError, match="nothing asks for request_rate_per_second, which target web"):
+        load({}, tmp_path)
+    (tmp_path / "maximus.toml").write_text(scraped().split("[[prometheus]]", maxsplit=1)[0])
+    with pytest.raises(BadInputError, match="target web has no labels in any"):
+        load({}, tmp_path)
+
+
+def test_a_pushgateway_is_an_address(tmp_path):
+    assert load({"MAXIMUS_PUSHGATEWAY_URL": "http://h:9091"}, tmp_path).pushgateway_url == "http://h:9091"
+    with pytest.raises(BadInputError, match="MAXIMUS_PUSHGATEWAY_URL: must start with http://"):
+        load({"MAXIMUS_PUSHGATEWAY_URL": "h:9091"}, tmp_path)

@@ -5,9 +5,6 @@ environment elsewhere in `serving`. It is hard because a setting that is misspel
 one that is refused; so nothing unknown passes, wherever it was written.
 """
 
-import difflib
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -15,13 +12,22 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, Target
+from maximus_assets.contracts.prometheus import PrometheusSection, PromQLSensor
+from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, CoreSizing, ReplicaSizing, Target
+from maximus_assets.prometheus.feeds import check_mapping
+from serving.settings.reading import explained, read_file, read_json, refuse_unknown_variables
 
 FILE_NAME: Final = "maximus.toml"
-_PREFIX: Final = "MAXIMUS_"
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["console", "json"]
@@ -137,6 +143,20 @@ _SETTINGS: Final[tuple[_Setting, ...]] = (
         "What is watched: a JSON list here, [[targets]] tables in maximus.toml.",
     ),
     _Setting(
+        "prometheus",
+        "MAXIMUS_PROMETHEUS",
+        "prometheus",
+        "none",
+        "Prometheus servers that are read: a JSON list here, [[prometheus]] tables in maximus.toml.",
+    ),
+    _Setting(
+        "pushgateway_url",
+        "MAXIMUS_PUSHGATEWAY_URL",
+        "pushgateway.url",
+        "not set",
+        "Pushgateway that is told how each learning run went.",
+    ),
+    _Setting(
         "history_start",
         "MAXIMUS_HISTORY_START",
         "history.start",
@@ -152,6 +172,13 @@ _SETTINGS: Final[tuple[_Setting, ...]] = (
         "console for people, json for log collectors.",
     ),
 )
+
+
+_TABLES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
+    "targets": (Target, ReplicaSizing, CoreSizing),
+    "prometheus": (PrometheusSection, PromQLSensor),
+}
+"""Settings that are lists of tables -> the types whose fields may stand in them."""
 
 
 class Settings(BaseModel):
@@ -174,6 +201,8 @@ class Settings(BaseModel):
         mlflow_uri: Of the tracking server.
         loop_period_seconds: Between turns.
         targets: What is watched; names are unique.
+        prometheus: Servers that are read, and which labels a target has there.
+        pushgateway_url: `http://` or `https://` URL of a Pushgateway, or None.
         history_start: First day of history, None to let the asset graph find it.
         log_level: Least severe level that is logged.
         log_format: How it is written.
@@ -197,6 +226,8 @@ class Settings(BaseModel):
     mlflow_uri: str = Field(default="", repr=False)
     loop_period_seconds: float = Field(default=15.0, ge=1, le=300)
     targets: tuple[Target, ...] = Field(default=DEFAULT_TARGETS, min_length=1)
+    prometheus: tuple[PrometheusSection, ...] = Field(default=(), validate_default=True)
+    pushgateway_url: str | None = Field(default=None, repr=False)
     history_start: date | None = None
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "console"
@@ -242,6 +273,24 @@ class Settings(BaseModel):
             msg = "must start with redis://, rediss:// or unix://"
             raise ValueError(msg)
         return url
+
+    @field_validator("pushgateway_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            msg = "must start with http:// or https://"
+            raise ValueError(msg)
+        return url
+
+    @field_validator("prometheus")
+    @classmethod
+    def _mapped(
+        cls, sections: tuple[PrometheusSection, ...], found: ValidationInfo
+    ) -> tuple[PrometheusSection, ...]:
+        targets = found.data.get("targets")
+        if targets is not None:  # else they are what is wrong
+            check_mapping(sections, targets)
+        return sections
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -301,13 +350,13 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
     """
     root = root.absolute()
     file = root / FILE_NAME
-    _refuse_unknown_variables(environ)
+    refuse_unknown_variables(environ, [setting.variable for setting in _SETTINGS])
     given: dict[str, Any] = {}
     origin: dict[str, tuple[str, str]] = {}
-    from_file = _read_file(file)
+    from_file = read_file(file, [setting.key for setting in _SETTINGS if setting.key])
     for setting in _SETTINGS:
         if value := environ.get(setting.variable, "").strip():
-            given[setting.field] = _json(value, setting.variable) if setting.field == "targets" else value
+            given[setting.field] = read_json(value, setting.variable) if setting.field in _TABLES else value
             origin[setting.field] = ("the environment", setting.variable)
         elif setting.key in from_file:
             given[setting.field] = from_file[setting.key]
@@ -317,56 +366,4 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        raise _explain(error, origin) from error
-
-
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = [setting.variable for setting in _SETTINGS]
-    for name in sorted(environ):
-        if name.startswith(_PREFIX) and name not in known:
-            raise BadInputError(
-                f"there is no such setting{_closest(name, known)}", source="the environment", column=name
-            )
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    """The file as one flat mapping of dotted keys; empty when there is no file."""
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInputError(f"cannot be read: {error}", source=str(file)) from error
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, dict):
-            flat.update({f"{key}.{inner}": inner_value for inner, inner_value in value.items()})
-        else:
-            flat[key] = value
-    known = [setting.key for setting in _SETTINGS if setting.key]
-    for key in flat:
-        if key not in known:
-            message = f"there is no such setting{_closest(key, known)}"
-            raise BadInputError(message, source=str(file), column=key)
-    return flat
-
-
-def _json(value: str, variable: str) -> object:
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise BadInputError(f"is not JSON: {error}", source="the environment", column=variable) from error
-
-
-def _closest(name: str, known: list[str]) -> str:
-    match = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {match[0]}?" if match else ""
-
-
-def _explain(error: ValidationError, origin: Mapping[str, tuple[str, str]]) -> BadInputError:
-    """The first of a validation's errors, by the name its author wrote; never with the value, which may be a secret."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field, *inner = [str(part) for part in first["loc"]]
-    source, name = origin.get(field, ("the settings", field))
-    message = first["msg"].removeprefix("Value error, ")
-    return BadInputError(message, source=source, column=".".join([name, *inner]))
+        raise explained(error, origin, _TABLES) from error
