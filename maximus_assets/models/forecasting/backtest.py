@@ -75,18 +75,19 @@ class Backtest:
         return np.where(np.isfinite(actuals), (actuals > self.lower) & (actuals < self.upper), np.nan)
 
 
-def backtest(forecaster: Forecaster, history: History) -> Backtest:
+def backtest(forecaster: Forecaster, history: History, *, judged_ratio: float | None = None) -> Backtest:
     """Fit, calibrate and judge.
 
     Args:
         forecaster: The method.
         history: The series.
+        judged_ratio: Share of the history that is judged; None for `base.split`'s own.
 
     Raises:
         ShortHistoryError: The history is too short for it, or has too many holes.
     """
     values, start, step = history.values, history.start_epoch_seconds, history.step_seconds
-    parts = split(values, step)
+    parts = split(values, step, judged_ratio)
     fitted = replace(forecaster.fit(values[: parts.judging_start], start, step), floor=history.floor)
 
     calibration_refits = refits(parts.calibration_start, parts.judging_start, step)

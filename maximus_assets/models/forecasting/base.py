@@ -101,7 +101,7 @@ def validation_start(length: int) -> int:
     return length - round(0.35 * length)
 
 
-def split(values: Array, step_seconds: int) -> Parts:
+def split(values: Array, step_seconds: int, judged_ratio: float | None = None) -> Parts:
     """Split a history by time.
 
     The judging part is the last 30 %, or seven days where those are more, but never above 40 %. What precedes it is
@@ -110,6 +110,7 @@ def split(values: Array, step_seconds: int) -> Parts:
     Args:
         values: Shape (n,), NaN where missing.
         step_seconds: Width of a bin, > 0.
+        judged_ratio: Judge this share instead, in (0, 1).
 
     Raises:
         ShortHistoryError: There is less than `MINIMUM_DAYS` of history or half of it is missing.
@@ -119,6 +120,8 @@ def split(values: Array, step_seconds: int) -> Parts:
     require_history(values, required, step_seconds)
     week = WEEK_SECONDS // step_seconds
     judged = min(max(round(0.3 * length), week), round(0.4 * length))
+    if judged_ratio is not None:
+        judged = round(judged_ratio * length)
     judging_start = length - judged
     return Parts(validation_start(judging_start), judging_start, length)
 
