@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maximus_assets.models.forecasting.adaptive import calibrate
-from maximus_assets.models.forecasting.base import Array, Forecaster, Parts, day_steps, split
+from maximus_assets.models.forecasting.base import Array, Forecaster, Parts, day_steps, horizon_steps, split
 from maximus_assets.models.forecasting.rolling import Block, Rolled, horizons, hour_bins, hourly, roll
+from maximus_assets.pyfuncs.components import Component
 from maximus_assets.pyfuncs.state import SeriesState
 
 MAX_REFITS: Final = 366
@@ -43,12 +44,48 @@ class History:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How a history is replayed.
+
+    Attributes:
+        parts: How it is split.
+        horizon_steps: How many steps ahead is forecast.
+        calibration: Bins at which the calibration part is refitted.
+        judging: Bins at which the judging part is refitted.
+    """
+
+    parts: Parts
+    horizon_steps: int
+    calibration: range
+    judging: range
+
+    @property
+    def starts(self) -> list[int]:
+        """Bins at which components are learnt anew, ascending."""
+        return [*self.calibration, *self.judging]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What one method would have forecast.
+
+    Attributes:
+        component: Learnt from the whole history.
+        rolled: Forecasts and outcomes of the calibration part, then of the judging part. The floor is not applied.
+    """
+
+    component: Component
+    rolled: Rolled
+
+
+@dataclass(frozen=True)
 class Backtest:
-    """How a method did.
+    """How a method, or the combination of several, did.
 
     Attributes:
         state: Learnt from the whole history, calibrated on every out-of-sample error; without names.
         calibration: Hourly forecasts and actuals of the calibration part.
+        calibration_upper: Upper bounds of the calibration part's forecasts, shape (origins, horizon).
         judging: The same of the judging part.
         lower: Lower bounds of the judging part's forecasts, shape (origins, horizon).
         upper: Upper bounds, same shape.
@@ -57,6 +94,7 @@ class Backtest:
 
     state: SeriesState
     calibration: Rolled
+    calibration_upper: Array
     judging: Rolled
     lower: Array
     upper: Array
@@ -75,44 +113,135 @@ class Backtest:
         return np.where(np.isfinite(actuals), (actuals > self.lower) & (actuals < self.upper), np.nan)
 
 
-def backtest(forecaster: Forecaster, history: History, *, judged_ratio: float | None = None) -> Backtest:
-    """Fit, calibrate and judge.
+def plan(history: History, *, judged_ratio: float | None = None, horizon: int | None = None) -> Plan:
+    """Split a history and say when what is learnt from it is learnt anew.
+
+    Args:
+        history: The series.
+        judged_ratio: Share of the history that is judged; None for `base.split`'s own.
+        horizon: How many steps ahead; None for a day.
+
+    Raises:
+        ShortHistoryError: The history is too short, or has too many holes.
+    """
+    step = history.step_seconds
+    parts = split(history.values, step, judged_ratio)
+    return Plan(
+        parts,
+        horizon_steps(step) if horizon is None else horizon,
+        refits(parts.calibration_start, parts.judging_start, step),
+        refits(parts.judging_start, parts.length, step),
+    )
+
+
+def replay(forecaster: Forecaster, history: History, plan: Plan) -> Replay:
+    """Fit a method on what precedes the judging part, then refit and forecast day by day.
 
     Args:
         forecaster: The method.
         history: The series.
-        judged_ratio: Share of the history that is judged; None for `base.split`'s own.
+        plan: How it is split.
 
     Raises:
         ShortHistoryError: The history is too short for it, or has too many holes.
     """
     values, start, step = history.values, history.start_epoch_seconds, history.step_seconds
-    parts = split(values, step, judged_ratio)
-    fitted = replace(forecaster.fit(values[: parts.judging_start], start, step), floor=history.floor)
+    fitted = forecaster.fit(values[: plan.parts.judging_start], start, step, plan.horizon_steps)
+    *components, last = forecaster.refit(fitted, values, start, step, [*plan.starts, len(values)])
 
-    calibration_refits = refits(parts.calibration_start, parts.judging_start, step)
-    judging_refits = refits(parts.judging_start, parts.length, step)
-
-    def walk(at: range) -> Rolled:
+    def walk(at: range, components: Sequence[Component]) -> Rolled:
         blocks = [
-            Block(forecaster.refit(fitted, values[:begin], start, step), begin, min(begin + at.step, at.stop))
-            for begin in at
+            Block(component, begin, min(begin + at.step, at.stop))
+            for begin, component in zip(at, components, strict=True)
         ]
         return roll(blocks, values[: at.stop], start, step)
 
-    calibration, judging = walk(calibration_refits), walk(judging_refits)
-    intervals = calibrate(
-        _joined(calibration, judging), [*calibration_refits, *judging_refits], step, history.floor
+    days = len(plan.calibration)
+    first, second = walk(plan.calibration, components[:days]), walk(plan.judging, components[days:])
+    return Replay(
+        last,
+        Rolled(
+            np.concatenate([first.origins, second.origins]),
+            np.concatenate([first.forecasts, second.forecasts]),
+            np.concatenate([first.actuals, second.actuals]),
+        ),
     )
-    final = forecaster.refit(fitted, values, start, step)
+
+
+def judge(
+    name: str,
+    components: tuple[Component, ...],
+    weights: Array,
+    rolled: Rolled,
+    history: History,
+    plan: Plan,
+) -> Backtest:
+    """Put intervals around what was forecast.
+
+    Args:
+        name: The method, as it appears in the state.
+        components: Learnt from the whole history.
+        weights: Of the components after the last outcome, shape (components, horizon).
+        rolled: Forecasts and outcomes of both parts.
+        history: The series.
+        plan: How it was split.
+    """
+    rolled = replace(rolled, forecasts=np.maximum(rolled.forecasts, history.floor))
+    intervals = calibrate(rolled, plan.starts, history.step_seconds, history.floor)
+    lower = np.maximum(rolled.forecasts + intervals.lower, history.floor)
+    upper = rolled.forecasts + intervals.upper
+    is_judged = rolled.origins >= plan.parts.judging_start
+
+    def part(rows: NDArray[np.bool_]) -> Rolled:
+        return Rolled(rolled.origins[rows], rolled.forecasts[rows], rolled.actuals[rows])
+
+    state = SeriesState(
+        target="",
+        sensor="",
+        method=name,
+        components=components,
+        weights=np.ascontiguousarray(weights).ravel(),
+        floor=history.floor,
+        lower=intervals.next_lower,
+        upper=intervals.next_upper,
+    )
     return Backtest(
-        state=replace(final, lower=intervals.next_lower, upper=intervals.next_upper),
-        calibration=calibration,
-        judging=judging,
-        lower=np.maximum(judging.forecasts + intervals.lower[len(calibration.origins) :], history.floor),
-        upper=judging.forecasts + intervals.upper[len(calibration.origins) :],
-        parts=parts,
+        state=state,
+        calibration=part(~is_judged),
+        calibration_upper=upper[~is_judged],
+        judging=part(is_judged),
+        lower=lower[is_judged],
+        upper=upper[is_judged],
+        parts=plan.parts,
     )
+
+
+def backtest(forecaster: Forecaster, history: History) -> Backtest:
+    """Fit, calibrate and judge one method.
+
+    Args:
+        forecaster: The method.
+        history: The series.
+
+    Raises:
+        ShortHistoryError: The history is too short for it, or has too many holes.
+    """
+    found = plan(history)
+    replayed = replay(forecaster, history, found)
+    return alone(forecaster.name, replayed, history, found)
+
+
+def alone(name: str, replayed: Replay, history: History, plan: Plan) -> Backtest:
+    """One method by itself.
+
+    Args:
+        name: The method.
+        replayed: What it would have forecast.
+        history: The series.
+        plan: How it was split.
+    """
+    weights = np.ones((1, plan.horizon_steps))
+    return judge(name, (replayed.component,), weights, replayed.rolled, history, plan)
 
 
 def refits(begin: int, end: int, step_seconds: int) -> range:
@@ -234,14 +363,6 @@ def ratio(mae: float | None, baseline_mae: float | None) -> float | None:
     if baseline_mae == 0.0:
         return 1.0 if mae == 0.0 else None
     return mae / baseline_mae
-
-
-def _joined(first: Rolled, second: Rolled) -> Rolled:
-    return Rolled(
-        np.concatenate([first.origins, second.origins]),
-        np.concatenate([first.forecasts, second.forecasts]),
-        np.concatenate([first.actuals, second.actuals]),
-    )
 
 
 def _mae(actual: Array, forecast: Array) -> float | None:

@@ -9,10 +9,11 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from maximus_assets.models.forecasting.backtest import History, backtest, best, calibration_mase
+from maximus_assets.models.forecasting.backtest import History
 from maximus_assets.models.forecasting.base import Array
-from maximus_assets.models.forecasting.methods import BASELINE, METHODS
+from maximus_assets.models.forecasting.learn import try_all
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Evaluation:
         lower: Lower bounds of the intervals, same shape.
         upper: Upper bounds, same shape.
         actuals: What came, NaN where missing or not yet, same shape.
-        methods: What was chosen.
+        methods: What was chosen: each component with its mean share, as it came out in the end.
         fit_seconds: How long learning and forecasting took.
     """
 
@@ -50,18 +51,19 @@ def evaluate(history: History, *, judged_ratio: float = 0.4, horizon_steps: int 
         ShortHistoryError: The history is too short, or has too many holes.
     """
     began = perf_counter()
-    results = {m.name: backtest(m, history, judged_ratio=judged_ratio) for m in METHODS}
-    baseline = results[BASELINE.name]
-    errors = [(name, calibration_mase(one, baseline, history.step_seconds)) for name, one in results.items()]
-    chosen = best(errors, BASELINE.name, 0.02)
-    result = results[chosen]
-    h = slice(None, horizon_steps)
+    with threadpool_limits(limits=1):
+        tried = try_all(history, judged_ratio=judged_ratio, horizon=horizon_steps)
+    result = tried.preferred
+    weights = result.state.by_component
     return Evaluation(
-        result.judging.origins,
-        result.judging.forecasts[:, h],
-        result.lower[:, h],
-        result.upper[:, h],
-        result.judging.actuals[:, h],
-        (chosen,),
-        perf_counter() - began,
+        origins=result.judging.origins,
+        forecasts=result.judging.forecasts,
+        lower=result.lower,
+        upper=result.upper,
+        actuals=result.judging.actuals,
+        methods=tuple(
+            f"{each.method} {share:.2f}"
+            for each, share in zip(result.state.components, weights.mean(axis=1), strict=True)
+        ),
+        fit_seconds=perf_counter() - began,
     )

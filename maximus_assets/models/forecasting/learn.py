@@ -23,12 +23,16 @@ from maximus_assets.models.forecasting.backtest import (
     Backtest,
     History,
     HorizonScore,
-    backtest,
+    alone,
     best,
     calibration_mase,
+    plan,
+    replay,
     scores,
 )
 from maximus_assets.models.forecasting.base import Array, ShortHistoryError
+from maximus_assets.models.forecasting.combination import NAME as COMBINATION
+from maximus_assets.models.forecasting.combination import combine
 from maximus_assets.models.forecasting.methods import BASELINE, METHODS
 from maximus_assets.pyfuncs.state import SeriesState
 
@@ -129,8 +133,48 @@ def _learn(grid: pl.DataFrame, step_seconds: int, progress: Callable[[str], None
     )
 
 
+@dataclass(frozen=True)
+class Tried:
+    """Everything that was tried on one series.
+
+    Attributes:
+        results: Each method by itself, and their combination, by name.
+        preferred_name: What did best on the calibration part; nothing of the judging part entered.
+    """
+
+    results: dict[str, Backtest]
+    preferred_name: str
+
+    @property
+    def preferred(self) -> Backtest:
+        """Its backtest."""
+        return self.results[self.preferred_name]
+
+
+def try_all(history: History, *, judged_ratio: float | None = None, horizon: int | None = None) -> Tried:
+    """Backtest every method and their combination, and choose between that and the baseline.
+
+    Args:
+        history: The series.
+        judged_ratio: Share of the history that is judged; None for `base.split`'s own.
+        horizon: How many steps ahead; None for a day.
+
+    Raises:
+        ShortHistoryError: The history is too short, or has too many holes.
+    """
+    found = plan(history, judged_ratio=judged_ratio, horizon=horizon)
+    replays = {method.name: replay(method, history, found) for method in METHODS}
+    results = {name: alone(name, each, history, found) for name, each in replays.items()}
+    results[COMBINATION] = combine(replays, history, found)
+    baseline, step = results[BASELINE.name], history.step_seconds
+    errors = [
+        (name, calibration_mase(results[name], baseline, step)) for name in (BASELINE.name, COMBINATION)
+    ]
+    return Tried(results, best(errors, BASELINE.name, CHOICE_MARGIN))
+
+
 def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]]:
-    """Backtest every method on one series and keep the better.
+    """Backtest every method on one series and keep their combination, or the baseline.
 
     Args:
         history: The series.
@@ -141,27 +185,23 @@ def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]
     Raises:
         ShortHistoryError: The history is too short, or has too many holes.
     """
-    results: dict[str, Backtest] = {method.name: backtest(method, history) for method in METHODS}
-    baseline = results[BASELINE.name]
-    errors = [
-        (name, calibration_mase(result, baseline, history.step_seconds)) for name, result in results.items()
-    ]
-    preferred = best(errors, BASELINE.name, CHOICE_MARGIN)
-    judged = {name: scores(result, baseline, history) for name, result in results.items()}
-    is_vetoed = _is_worse(judged[preferred])
-    chosen = BASELINE.name if is_vetoed else preferred
+    tried = try_all(history)
+    baseline = tried.results[BASELINE.name]
+    judged = {name: scores(result, baseline, history) for name, result in tried.results.items()}
+    is_vetoed = _is_worse(judged[tried.preferred_name])
+    chosen = BASELINE.name if is_vetoed else tried.preferred_name
     rows: list[dict[str, object]] = [
         {
             "method": name,
             "is_chosen": name == chosen,
-            "is_vetoed": is_vetoed and name == preferred,
+            "is_vetoed": is_vetoed and name == tried.preferred_name,
             "is_baseline": name == BASELINE.name,
             **asdict(score),
         }
         for name, found in judged.items()
         for score in found
     ]
-    return results[chosen].state, rows
+    return tried.results[chosen].state, rows
 
 
 def _is_worse(judged: tuple[HorizonScore, ...]) -> bool:
