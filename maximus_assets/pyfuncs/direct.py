@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maximus_assets.features.calendar import DAY_SECONDS, WEEK_SECONDS, column_count, fourier_columns
 from maximus_assets.pyfuncs.past import Array, Index, Past

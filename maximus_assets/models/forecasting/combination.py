@@ -2,8 +2,8 @@
 
 Combining beats choosing, and a choice among a few is what a short history is worst at (Bates and Granger, Operational
 Research Quarterly 20, 1969; Makridakis et al., International Journal of Forecasting 36, 2020). Weights are learnt anew
-each day, for a few stretches of steps ahead, from errors known by then: old ones and outlying ones count less, and equal
-weights are the prior. The first day has equal ones.
+each day, for a few stretches of steps ahead, from errors known by then: old ones and outlying ones count less, and without
+evidence there are usual weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from maximus_assets.models.forecasting.backtest import Backtest, History, Plan, 
 from maximus_assets.models.forecasting.base import Array, day_steps
 from maximus_assets.models.forecasting.mixing import shares
 from maximus_assets.models.forecasting.rolling import HOUR_SECONDS, Rolled
+from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
 from maximus_assets.pyfuncs.components import Direct
 
 NAME: Final = "combination"
@@ -26,8 +27,14 @@ STRETCH_SECONDS: Final = (900, 3600, 21_600, 86_400)
 HALF_LIFE_DAYS: Final = 10.0
 """Age at which an error weighs half."""
 
-EQUAL_PRIOR: Final = 10.0
-"""Independent errors that equal weights are worth."""
+USUAL: Final = {"direct": 3.0}
+"""How much a method weighs without evidence, relative to 1 for any other: the direct regression is a mean itself."""
+
+PRIOR: Final = 10.0
+"""Independent errors that the usual weights are worth."""
+
+LEFT_OUT: Final = frozenset({SeasonalNaive.name})
+"""Not combined: the direct regression holds it already, as one of its simple forecasts."""
 
 OUTLIER_RATIO: Final = 6.0
 """An origin's error this many times the median one weighs half (a Cauchy weight)."""
@@ -44,11 +51,12 @@ def combine(replays: Mapping[str, Replay], history: History, plan: Plan) -> Back
         history: That history.
         plan: How it was split.
     """
-    methods = list(replays)
+    methods = [name for name in replays if name not in LEFT_OUT]
     every = [replays[name].rolled for name in methods]
     forecasts = np.stack([each.forecasts for each in every])
     stretches = _stretches(plan.horizon_steps, history.step_seconds)
-    weights = _weights(forecasts, every[0], plan.starts, stretches, history.step_seconds)
+    usual = np.array([USUAL.get(name, 1.0) for name in methods])
+    weights = _weights(forecasts, every[0], plan.starts, stretches, history.step_seconds, usual / usual.sum())
     block = np.searchsorted(plan.starts, every[0].origins, "right") - 1
     mixed = np.zeros_like(every[0].forecasts)
     for index, (first, last) in enumerate(stretches):
@@ -75,6 +83,7 @@ def _weights(
     starts: Sequence[int],
     stretches: Sequence[tuple[int, int]],
     step_seconds: int,
+    usual_shares: Array,
 ) -> Array:
     """Weights at each start and after the last outcome, shape (starts + 1, stretches, methods)."""
     count, day = len(forecasts), day_steps(step_seconds)
@@ -100,5 +109,5 @@ def _weights(
                 evidence = fade * evidence + float(trust.sum()) / (last - first) / (1.0 + lead)
                 median = float(np.median(size[new]))
                 usual = median if usual == 0.0 else fade * usual + (1.0 - fade) * median
-            found[at, index] = shares(products, evidence, EQUAL_PRIOR)
+            found[at, index] = shares(products, evidence, usual_shares, PRIOR)
     return found

@@ -32,8 +32,12 @@ RIDGE_PRIORS: Final = (5.0, 40.0)
 """Independent errors that the mean of simple forecasts is worth in each regression; their forecasts are averaged, with
 that mean itself."""
 
-OUTLIER_RATIO: Final = 6.0
-"""A row whose simple forecast errs by this many median errors weighs half (a Cauchy weight)."""
+VIEWS: Final = (2, 5, 6, 7, 8)
+"""Simple forecasts by which outliers are told: the last hour, yesterday, last week, the usual value of day and week. An
+incident is what none of them expects; after a lasting shift the first of them soon does."""
+
+OUTLIER_RATIO: Final = 10.0
+"""A row whose least error among the views is this many median ones weighs half (a Cauchy weight)."""
 
 BOUND_DAYS: Final = 14
 BOUND_QUANTILES: Final = (0.025, 0.975)
@@ -197,7 +201,7 @@ class _Sums:
         size = simple.shape[1] + 1
         self.products = np.zeros((len(begins), len(edges) - 1, size, size))
         self.weight = np.zeros((len(begins), len(edges) - 1))
-        self._mean, self._stretches, self._day = simple.mean(axis=0), list(pairwise(edges)), day
+        self._views, self._stretches, self._day = simple[list(VIEWS)].T, list(pairwise(edges)), day
         self._begins, self._half_life = np.asarray(begins), HALF_LIFE_DAYS * day
         self._origin, self._target = origin, origin[:, None] + np.arange(horizon_steps)
         self._error = np.full(self._target.shape, np.nan)
@@ -210,7 +214,7 @@ class _Sums:
             x: Their columns, shape (k, horizon, columns).
             y: Their outcomes, NaN where there is none, shape (k, horizon).
         """
-        self._error[some] = np.abs(y - x @ self._mean)
+        self._error[some] = np.abs(y[..., None] - x @ self._views).min(axis=2)
         target = self._target[some]
         segment = np.searchsorted(self._begins, target, "right")
         for index, (first, last) in enumerate(self._stretches):
@@ -240,7 +244,7 @@ class _Sums:
             self.weight[at] += fade * self.weight[at - 1]
 
     def _trust(self, some: slice, first: int, last: int) -> Array:
-        """Cauchy weights of rows by their error, relative to the median error of the days before; 1 on the first."""
+        """Cauchy weights of rows by their error, relative to the median of the days before; 1 on the first."""
         error, of_day = self._error[some, first:last], self._target[some, first:last] // self._day
         trust = np.ones_like(error)
         for each in range(int(of_day.min()), int(of_day.max()) + 1):
@@ -258,8 +262,9 @@ class _Sums:
 
 def _solve(products: Array, simple: Array, evidence: float) -> Array:
     """The mean of the regressions shrunk more and less, shape (columns,)."""
+    equal = np.full(len(simple), 1.0 / len(simple))
     errors = np.concatenate([-simple, np.ones((len(simple), 1))], axis=1)
-    centre = shares(errors @ products @ errors.T, evidence, SHARE_PRIOR) @ simple
+    centre = shares(errors @ products @ errors.T, evidence, equal, SHARE_PRIOR) @ simple
     if evidence <= 0.0:
         return np.asarray(centre)
     gram, moments = products[:-1, :-1], products[:-1, -1]

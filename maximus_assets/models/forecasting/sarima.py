@@ -67,6 +67,10 @@ RIDGE: Final = 1e-3
 OUTLIER_DEVIATIONS: Final = 4.0
 """How many robust standard deviations (1.4826 times the median absolute deviation) make an outlier."""
 
+ERROR_DAYS: Final = 14
+"""The errors' coefficients are estimated on this many last days: ten of them settle with a thousand bins, and the time it
+takes grows with the bins."""
+
 _LEAST_ERROR: Final = 1e-12
 
 
@@ -146,7 +150,7 @@ def estimate(
         regression = _regress(values, start_epoch_seconds, step_seconds, day_harmonics, week_harmonics)
         times = start_epoch_seconds + step_seconds * np.arange(len(values), dtype=np.int64)
         noise = values - fourier_columns(times, day_harmonics, week_harmonics) @ regression
-    ar, ma = errors(noise, structure.order)
+    ar, ma = errors(noise[-ERROR_DAYS * day :], structure.order)
     return Recursion(
         method=Sarima.name,
         step_seconds=step_seconds,
