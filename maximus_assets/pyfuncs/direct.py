@@ -200,10 +200,10 @@ def forecast(
     past: Past,
     rows: Rows,
     coefficients: Array,
+    *,
     horizon_steps: int,
     epoch_seconds: Index,
     step_seconds: int,
-    *,
     steps: int | None = None,
 ) -> Array:
     """Forecast from every row.
@@ -230,31 +230,27 @@ def forecast(
     return ahead + (anchor + past.offset[rows.column])[:, None]
 
 
-def usual(filled: Array, end: int, phase: int, day: int, period: int, keep: float, width: int) -> Array:
+def usual(filled: Array, phase: int, period: int, *, keep: float, width: int) -> Array:
     """The usual value at each bin of a period: recent periods weigh more.
 
     Args:
-        filled: One series, shape (n,).
-        end: Bins before this one are known, >= 1.
+        filled: One series up to now, not empty, shape (n,).
         phase: Where in its period, counted from the Unix epoch, bin 0 lies.
-        day: Bins in a day.
         period: Bins in the period.
         keep: Weight of a period relative to the one after it, in (0, 1).
         width: Bins of the centred mean that smooths it.
 
     Returns:
-        Shape (period,).
+        Shape (period,); the mean of all where there is no whole period.
     """
-    count = end // period
+    count = len(filled) // period
     if not count:
-        if period > day:
-            return np.resize(usual(filled, end, phase, day, day, 0.75, width), period)
-        return np.full(period, filled[:end].mean())
+        return np.full(period, filled.mean())
     weights = keep ** np.arange(count - 1, -1, -1.0)
-    begin = end - count * period
-    mean = weights @ filled[begin:end].reshape(count, period) / weights.sum()
+    begin = len(filled) - count * period
     profile = np.empty(period)
-    profile[(phase + begin + np.arange(period)) % period] = mean
+    at = (phase + begin + np.arange(period)) % period
+    profile[at] = weights @ filled[begin:].reshape(count, period) / weights.sum()
     return _centred(profile, width)
 
 
@@ -273,7 +269,7 @@ def _centred(profile: Array, width: int) -> Array:
     half = width // 2
     wrapped = np.concatenate([profile[len(profile) - half :], profile, profile[:half]])
     sums = np.concatenate([[0.0], np.cumsum(wrapped)])
-    return (sums[2 * half + 1 :] - sums[: len(profile)]) / (2 * half + 1)
+    return np.asarray((sums[2 * half + 1 :] - sums[: len(profile)]) / (2 * half + 1))
 
 
 def _trailing(profiles: Array, width: int) -> Array:

@@ -224,9 +224,9 @@ def _direct(components: Sequence[Direct], values: Array, end: int, horizon_steps
         past,
         rows,
         np.stack([each.by_stretch for each in components]),
-        components[0].horizon_steps,
-        np.full(len(components), end + step, dtype=np.int64),
-        step,
+        horizon_steps=components[0].horizon_steps,
+        epoch_seconds=np.full(len(components), end + step, dtype=np.int64),
+        step_seconds=step,
         steps=horizon_steps,
     )
 

@@ -13,6 +13,7 @@ from maximus_assets.contracts import naming
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
+from maximus_assets.pyfuncs.state import SeriesState
 
 _LISTED = 100
 """How many series a card lists; a fleet's report is among the evidence in full."""
@@ -71,16 +72,22 @@ def _series_table(learnt: LearntForecaster, grid: pl.DataFrame) -> str:
         .iter_rows()
     }
     lines = [
-        "| series | method | bins | missing | season steps | needs bins | steps ahead |",
+        "| series | method | bins | missing | mixed from | needs bins | steps ahead |",
         f"|{'---|' * 7}",
     ]
     for state in learnt.states[:_LISTED]:
         bins, missing = spans[state.target, state.sensor]
         lines.append(
-            f"| {state.target}/{state.sensor} | {state.method} | {bins} | {missing:.1%} | {state.season_steps} "
+            f"| {state.target}/{state.sensor} | {state.method} | {bins} | {missing:.1%} | {_mix(state)} "
             f"| {state.minimum_bins} | {state.horizon_steps} |"
         )
     return "\n".join(lines + _more(len(learnt.states)))
+
+
+def _mix(state: SeriesState) -> str:
+    """The components with their mean share of the forecast."""
+    means = state.by_component.mean(axis=1)
+    return ", ".join(f"{each.method} {mean:.0%}" for each, mean in zip(state.components, means, strict=True))
 
 
 def _report_table(report: pl.DataFrame) -> str:

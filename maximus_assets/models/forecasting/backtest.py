@@ -172,6 +172,7 @@ def judge(
     name: str,
     components: tuple[Component, ...],
     weights: Array,
+    *,
     rolled: Rolled,
     history: History,
     plan: Plan,
@@ -241,7 +242,7 @@ def alone(name: str, replayed: Replay, history: History, plan: Plan) -> Backtest
         plan: How it was split.
     """
     weights = np.ones((1, plan.horizon_steps))
-    return judge(name, (replayed.component,), weights, replayed.rolled, history, plan)
+    return judge(name, (replayed.component,), weights, rolled=replayed.rolled, history=history, plan=plan)
 
 
 def refits(begin: int, end: int, step_seconds: int) -> range:

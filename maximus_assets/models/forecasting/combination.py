@@ -56,7 +56,14 @@ def combine(replays: Mapping[str, Replay], history: History, plan: Plan) -> Back
     forecasts = np.stack([each.forecasts for each in every])
     stretches = _stretches(plan.horizon_steps, history.step_seconds)
     usual = np.array([USUAL.get(name, 1.0) for name in methods])
-    weights = _weights(forecasts, every[0], plan.starts, stretches, history.step_seconds, usual / usual.sum())
+    weights = _weights(
+        forecasts,
+        every[0],
+        plan.starts,
+        stretches=stretches,
+        step_seconds=history.step_seconds,
+        usual_shares=usual / usual.sum(),
+    )
     block = np.searchsorted(plan.starts, every[0].origins, "right") - 1
     mixed = np.zeros_like(every[0].forecasts)
     for index, (first, last) in enumerate(stretches):
@@ -69,7 +76,7 @@ def combine(replays: Mapping[str, Replay], history: History, plan: Plan) -> Back
     kept.sort(key=lambda place: isinstance(replays[methods[place]].component, Direct))
     components = tuple(replays[methods[place]].component for place in kept)
     rolled = Rolled(every[0].origins, mixed, every[0].actuals)
-    return judge(NAME, components, final[kept], rolled, history, plan)
+    return judge(NAME, components, final[kept], rolled=rolled, history=history, plan=plan)
 
 
 def _stretches(horizon_steps: int, step_seconds: int) -> list[tuple[int, int]]:
@@ -81,6 +88,7 @@ def _weights(
     forecasts: Array,
     rolled: Rolled,
     starts: Sequence[int],
+    *,
     stretches: Sequence[tuple[int, int]],
     step_seconds: int,
     usual_shares: Array,

@@ -101,7 +101,9 @@ def _estimate(
     phase = start_epoch_seconds // step_seconds
     past = fill(values[:, None], day)
     served = _blocks(past, np.array(begins, dtype=np.int64), phase, step_seconds)
-    coefficients = _coefficients(past, values, phase, step_seconds, horizon_steps, begins)
+    coefficients = _coefficients(
+        past, values, phase, step_seconds=step_seconds, horizon_steps=horizon_steps, begins=begins
+    )
     offset = float(past.offset[0])
     return [
         Direct(
@@ -132,13 +134,22 @@ def _blocks(past: Past, ends: Index, phase: int, step_seconds: int) -> _Blocks:
         # No more than the weights still tell apart from nothing.
         first = max(0, end - 10 * week)
         tamed = np.clip(filled[first:end], *bounds[index])
-        days[index] = usual(tamed, len(tamed), phase + int(first), day, day, DAY_KEEP, hour)
-        weeks[index] = usual(tamed, len(tamed), phase + int(first), day, week, WEEK_KEEP, hour)
+        days[index] = usual(tamed, phase + int(first), day, keep=DAY_KEEP, width=hour)
+        if len(tamed) >= week:
+            weeks[index] = usual(tamed, phase + int(first), week, keep=WEEK_KEEP, width=hour)
+        else:
+            weeks[index] = np.resize(days[index], week)
     return _Blocks(ends, days, weeks, bounds)
 
 
 def _coefficients(
-    past: Past, values: Array, phase: int, step_seconds: int, horizon_steps: int, begins: Sequence[int]
+    past: Past,
+    values: Array,
+    phase: int,
+    *,
+    step_seconds: int,
+    horizon_steps: int,
+    begins: Sequence[int],
 ) -> Array:
     """Shape (begins, stretches, columns)."""
     day, every, length = day_steps(step_seconds), hour_bins(step_seconds), len(values)
@@ -155,7 +166,7 @@ def _coefficients(
     midnights = midnights[midnights > 0] if day > 1 else midnights[midnights >= 1]
     known = _blocks(past, midnights, phase, step_seconds)
     block = np.searchsorted(midnights, origin, "right") - 1
-    sums = _Sums(simple, edges, origin, horizon_steps, begins, day)
+    sums = _Sums(simple, edges, origin, horizon_steps=horizon_steps, begins=begins, day=day)
     padded = np.concatenate([values - past.offset[0], np.full(horizon_steps, np.nan)])
     for first in range(0, len(origin), ROWS_AT_ONCE):
         some = slice(first, first + ROWS_AT_ONCE)
@@ -194,6 +205,7 @@ class _Sums:
         simple: Array,
         edges: Sequence[int],
         origin: Index,
+        *,
         horizon_steps: int,
         begins: Sequence[int],
         day: int,

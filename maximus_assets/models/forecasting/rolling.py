@@ -162,7 +162,16 @@ def _direct(
         at = origin[some]
         rows = Rows(at, np.zeros(len(at), dtype=np.int64), day, week, low, high, block[some])
         epoch = start_epoch_seconds + step_seconds * at
-        found.append(forecast(past, rows, coefficients, parts[0].horizon_steps, epoch, step_seconds))
+        found.append(
+            forecast(
+                past,
+                rows,
+                coefficients,
+                horizon_steps=parts[0].horizon_steps,
+                epoch_seconds=epoch,
+                step_seconds=step_seconds,
+            )
+        )
     return np.concatenate(found)
 
 
