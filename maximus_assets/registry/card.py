@@ -13,6 +13,7 @@ from maximus_assets.contracts import naming
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
+from maximus_assets.models.forecasting.scoring import horizon_name
 from maximus_assets.pyfuncs.state import SeriesState
 
 _LISTED = 100
@@ -91,12 +92,12 @@ def _mix(state: SeriesState) -> str:
 
 
 def _report_table(report: pl.DataFrame) -> str:
-    lines = ["| series | method | chosen | hours | judged | R² | MASE | coverage |", f"|{'---|' * 8}"]
+    lines = ["| series | method | chosen | ahead | judged | R² | MASE | coverage |", f"|{'---|' * 8}"]
     for row in report.head(_LISTED).iter_rows(named=True):
         figures = " | ".join(_figure(row[name]) for name in ("r2", "mase", "coverage"))
         lines.append(
             f"| {row['target']}/{row['sensor']} | {row['method']} | {'yes' if row['is_chosen'] else ''} "
-            f"| {row['horizon_hours']} | {row['judged']} | {figures} |"
+            f"| {horizon_name(row['horizon_hours'])} | {row['judged']} | {figures} |"
         )
     return "\n".join(lines + _more(report.height))
 

@@ -19,21 +19,12 @@ from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.grid import to_grid
-from maximus_assets.models.forecasting.backtest import (
-    Backtest,
-    History,
-    HorizonScore,
-    alone,
-    best,
-    calibration_mase,
-    plan,
-    replay,
-    scores,
-)
+from maximus_assets.models.forecasting.backtest import Backtest, History, alone, plan, replay
 from maximus_assets.models.forecasting.base import Array, ShortHistoryError
 from maximus_assets.models.forecasting.combination import NAME as COMBINATION
 from maximus_assets.models.forecasting.combination import combine
 from maximus_assets.models.forecasting.methods import BASELINE, METHODS
+from maximus_assets.models.forecasting.scoring import HorizonScore, best, calibration_loss, scores
 from maximus_assets.pyfuncs.state import SeriesState
 
 CHOICE_MARGIN: Final = 0.02
@@ -57,12 +48,13 @@ REPORT_SCHEMA: Final = pl.Schema(
         "baseline_mae": pl.Float64(),
         "mase": pl.Float64(),
         "mase_in_sample": pl.Float64(),
+        "decision_loss": pl.Float64(),
         "coverage": pl.Float64(),
         "coverage_strict": pl.Float64(),
         "coverage_error": pl.Float64(),
     }
 )
-"""One row for each series, method and horizon; figures as `backtest.HorizonScore`, null where undefined."""
+"""One row for each series, method and horizon; figures as `scoring.HorizonScore`, null where undefined."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +160,7 @@ def try_all(history: History, *, judged_ratio: float | None = None, horizon: int
     results[COMBINATION] = combine(replays, history, found)
     baseline, step = results[BASELINE.name], history.step_seconds
     errors = [
-        (name, calibration_mase(results[name], baseline, step)) for name in (BASELINE.name, COMBINATION)
+        (name, calibration_loss(results[name], baseline, step)) for name in (BASELINE.name, COMBINATION)
     ]
     return Tried(results, best(errors, BASELINE.name, CHOICE_MARGIN))
 

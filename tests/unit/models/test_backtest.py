@@ -3,18 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maximus_assets.models.forecasting.backtest import (
-    MAX_REFITS,
-    History,
-    backtest,
-    best,
-    r_squared,
-    ratio,
-    refits,
-    scores,
-)
+from maximus_assets.models.forecasting.backtest import MAX_REFITS, History, backtest, refits
 from maximus_assets.models.forecasting.base import ShortHistoryError, split
 from maximus_assets.models.forecasting.rolling import Block, horizons, hourly, roll
+from maximus_assets.models.forecasting.scoring import best, r_squared, ratio, scores
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
 
 START = 1_772_409_600
