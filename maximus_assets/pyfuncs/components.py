@@ -102,14 +102,16 @@ class Direct(Component):
         day: Usual value at each bin of the day, from the Unix epoch on, in the series' unit.
         week: The same of the week.
         bounds: What is looked up in the past is brought back within these two, the lower first.
+        events: Starts and ends of known events in epoch seconds, in order and without overlap, one after the other.
     """
 
     coefficients: Array
     day: Array
     week: Array
     bounds: Array
+    events: Array
 
-    VECTORS: ClassVar[tuple[str, ...]] = ("coefficients", "day", "week", "bounds")
+    VECTORS: ClassVar[tuple[str, ...]] = ("coefficients", "day", "week", "bounds", "events")
 
     def check(self) -> None:
         """Refuse lengths that disagree with the step and the horizon."""
@@ -121,6 +123,8 @@ class Direct(Component):
             raise self.error("must be as long as a day and a week", "day, week")
         if len(self.bounds) != 2 or self.bounds[0] > self.bounds[1]:
             raise self.error("must be a lower and an upper one", "bounds")
+        if len(self.events) % 2 or (np.diff(self.events) <= 0.0).any():
+            raise self.error("must be starts and ends in order", "events")
 
     @property
     def by_stretch(self) -> Array:

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from maximus_assets.features.calendar import DAY_SECONDS, WEEK_SECONDS, column_count, fourier_columns
+from maximus_assets.features.events import within
 from maximus_assets.pyfuncs.past import Array, Index, Past
 
 LEVEL_SECONDS: Final = (900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
@@ -34,8 +35,12 @@ WEEK_HARMONICS: Final = 2
 _FIXED: Final = ("usual_day_now", "usual_week_now", "level_yesterday", "level_last_week", "level_week")
 """Columns after the windows that are the same for every step ahead, in order."""
 
-_MOVING: Final = ("one", "one_around", "two_around", "seven", "seven_around", "usual_day", "usual_week")
-"""Columns that look up the bin that is forecast, one, two or seven days before it, in order."""
+_MOVING: Final = (
+    *("one", "one_around", "two_around", "seven", "seven_around", "usual_day", "usual_week"),
+    *("event", "event_one", "event_seven"),
+)
+"""Columns that look up the bin that is forecast, one, two or seven days before it, in order; the last three are 1 where
+it, or what was a day or a week before it, lies within an event."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Rows:
         low: Least that a value looked up in the past counts as, relative to the offset, shape (blocks,).
         high: Most that it counts as, shape (blocks,).
         block: Which of the blocks a row uses, shape (k,).
+        events: Of each series, what `features.events.windows` gives; empty where no series has any.
     """
 
     origin: Index
@@ -59,6 +65,7 @@ class Rows:
     low: Array
     high: Array
     block: Index
+    events: tuple[Array, ...] = ()
 
 
 def bucket_edges(horizon_steps: int, step_seconds: int) -> list[int]:
@@ -141,6 +148,7 @@ def columns(
         tame(around(seven)) - base,
         rows.day[block, at % day] - base,
         rows.week[block, at % week] - base,
+        *(_events(rows, step_seconds * (at - back)) for back in (0, days_back, weeks_back)),
     ]
     # The calendar repeats with the week, so its columns are looked up, not computed for every row.
     calendar = fourier_columns(step_seconds * np.arange(week, dtype=np.int64), *_harmonics(step_seconds))
@@ -159,6 +167,13 @@ def column_total(step_seconds: int) -> int:
     windows, then = _windows(step_seconds)
     day, week = _harmonics(step_seconds)
     return len(windows) + 2 * len(then) + len(_FIXED) + len(_MOVING) + column_count(day, week)
+
+
+def event_columns(step_seconds: int) -> Index:
+    """Which columns tell of events, in order."""
+    now, then = _windows(step_seconds)
+    first = len(now) + 2 * len(then) + len(_FIXED)
+    return np.array([first + at for at, name in enumerate(_MOVING) if name.startswith("event")])
 
 
 def simple_forecasts(step_seconds: int) -> Array:
@@ -252,6 +267,16 @@ def usual(filled: Array, phase: int, period: int, *, keep: float, width: int) ->
     at = (phase + begin + np.arange(period)) % period
     profile[at] = weights @ filled[begin:].reshape(count, period) / weights.sum()
     return _centred(profile, width)
+
+
+def _events(rows: Rows, epoch_seconds: Index) -> Array:
+    """1 where a row's instants lie within an event of its series, shape (k, horizon)."""
+    found = np.zeros(epoch_seconds.shape)
+    for series, covered in enumerate(rows.events):
+        if len(covered):
+            mine = rows.column == series
+            found[mine] = within(covered, epoch_seconds[mine])
+    return found
 
 
 def _windows(step_seconds: int) -> tuple[list[int], list[int]]:

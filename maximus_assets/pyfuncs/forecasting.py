@@ -219,6 +219,7 @@ def _direct(components: Sequence[Direct], values: Array, end: int, horizon_steps
         low=np.array([each.bounds[0] for each in components]) - past.offset,
         high=np.array([each.bounds[1] for each in components]) - past.offset,
         block=own,
+        events=tuple(each.events.reshape(-1, 2) for each in components),
     )
     return forecast(
         past,

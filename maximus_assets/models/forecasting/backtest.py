@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from maximus_assets.features.events import Event
 from maximus_assets.models.forecasting.adaptive import calibrate
 from maximus_assets.models.forecasting.base import Array, Forecaster, Parts, day_steps, horizon_steps, split
 from maximus_assets.models.forecasting.rolling import Block, Rolled, roll
@@ -34,12 +35,14 @@ class History:
         start_epoch_seconds: Start of the first bin.
         step_seconds: Width of a bin.
         floor: No forecast lies below it; minus infinity for none.
+        events: What is known ahead, past and to come, of this series.
     """
 
     values: Array
     start_epoch_seconds: int
     step_seconds: int
     floor: float = -np.inf
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from typing import Final
 
 import numpy as np
 
+from maximus_assets.features.events import Event, windows
 from maximus_assets.models.forecasting.base import Array, day_steps, require_history, week_steps
 from maximus_assets.models.forecasting.mixing import shares
 from maximus_assets.models.forecasting.rolling import HOUR_SECONDS, ROWS_AT_ONCE, hour_bins
 from maximus_assets.pyfuncs.components import Component, Direct
-from maximus_assets.pyfuncs.direct import Rows, bucket_edges, columns, simple_forecasts, usual
+from maximus_assets.pyfuncs.direct import Rows, bucket_edges, columns, event_columns, simple_forecasts, usual
 from maximus_assets.pyfuncs.past import Index, Past, fill
 
 HALF_LIFE_DAYS: Final = 21.0
@@ -65,6 +66,10 @@ class DirectRegression:
 
     name = "direct"
 
+    def __init__(self, events: Sequence[Event] = ()) -> None:
+        """Take the events that are known, past and to come."""
+        self.events = windows(events)
+
     def minimum_bins(self, step_seconds: int) -> int:
         """A day and a half."""
         return max(8, 3 * day_steps(step_seconds) // 2)
@@ -78,7 +83,7 @@ class DirectRegression:
             ShortHistoryError: There is less than a day and a half, or more than half of the bins are missing.
         """
         require_history(values, self.minimum_bins(step_seconds), step_seconds)
-        return _estimate(values, start_epoch_seconds, step_seconds, horizon_steps, [len(values)])[0]
+        return self._estimate(values, start_epoch_seconds, step_seconds, horizon_steps, [len(values)])[0]
 
     def refit(
         self,
@@ -90,35 +95,46 @@ class DirectRegression:
     ) -> list[Component]:
         """Estimate anew; the rows are shared."""
         horizon = component.horizon_steps
-        return _estimate(values[: begins[-1]], start_epoch_seconds, step_seconds, horizon, begins)
+        return self._estimate(values[: begins[-1]], start_epoch_seconds, step_seconds, horizon, begins)
 
-
-def _estimate(
-    values: Array, start_epoch_seconds: int, step_seconds: int, horizon_steps: int, begins: Sequence[int]
-) -> list[Component]:
-    """A component for each of `begins`, the last of which is the length of `values`."""
-    day, week = day_steps(step_seconds), week_steps(step_seconds)
-    phase = start_epoch_seconds // step_seconds
-    past = fill(values[:, None], day)
-    served = _blocks(past, np.array(begins, dtype=np.int64), phase, step_seconds)
-    coefficients = _coefficients(
-        past, values, phase, step_seconds=step_seconds, horizon_steps=horizon_steps, begins=begins
-    )
-    offset = float(past.offset[0])
-    return [
-        Direct(
-            method=DirectRegression.name,
+    def _estimate(
+        self,
+        values: Array,
+        start_epoch_seconds: int,
+        step_seconds: int,
+        horizon_steps: int,
+        begins: Sequence[int],
+    ) -> list[Component]:
+        """A component for each of `begins`, the last of which is the length of `values`."""
+        day, week = day_steps(step_seconds), week_steps(step_seconds)
+        phase = start_epoch_seconds // step_seconds
+        past = fill(values[:, None], day)
+        served = _blocks(past, np.array(begins, dtype=np.int64), phase, step_seconds)
+        coefficients = _coefficients(
+            past,
+            values,
+            phase,
             step_seconds=step_seconds,
-            # With a week behind it, what it has learnt leans on the week.
-            minimum_bins=week + max(1, day // 2) if begin > week + day else day,
             horizon_steps=horizon_steps,
-            coefficients=coefficients[index].ravel(),
-            day=served.day[index] + offset,
-            week=served.week[index] + offset,
-            bounds=served.bounds[index] + offset,
+            begins=begins,
+            events=self.events,
         )
-        for index, begin in enumerate(begins)
-    ]
+        offset = float(past.offset[0])
+        return [
+            Direct(
+                method=DirectRegression.name,
+                step_seconds=step_seconds,
+                # With a week behind it, what it has learnt leans on the week.
+                minimum_bins=week + max(1, day // 2) if begin > week + day else day,
+                horizon_steps=horizon_steps,
+                coefficients=coefficients[index].ravel(),
+                day=served.day[index] + offset,
+                week=served.week[index] + offset,
+                bounds=served.bounds[index] + offset,
+                events=self.events.ravel(),
+            )
+            for index, begin in enumerate(begins)
+        ]
 
 
 def _blocks(past: Past, ends: Index, phase: int, step_seconds: int) -> _Blocks:
@@ -150,6 +166,7 @@ def _coefficients(
     step_seconds: int,
     horizon_steps: int,
     begins: Sequence[int],
+    events: Array,
 ) -> Array:
     """Shape (begins, stretches, columns)."""
     day, every, length = day_steps(step_seconds), hour_bins(step_seconds), len(values)
@@ -166,7 +183,15 @@ def _coefficients(
     midnights = midnights[midnights > 0] if day > 1 else midnights[midnights >= 1]
     known = _blocks(past, midnights, phase, step_seconds)
     block = np.searchsorted(midnights, origin, "right") - 1
-    sums = _Sums(simple, edges, origin, horizon_steps=horizon_steps, begins=begins, day=day)
+    sums = _Sums(
+        simple,
+        edges,
+        origin,
+        horizon_steps=horizon_steps,
+        begins=begins,
+        day=day,
+        events=event_columns(step_seconds),
+    )
     padded = np.concatenate([values - past.offset[0], np.full(horizon_steps, np.nan)])
     for first in range(0, len(origin), ROWS_AT_ONCE):
         some = slice(first, first + ROWS_AT_ONCE)
@@ -178,6 +203,7 @@ def _coefficients(
             low=known.bounds[:, 0],
             high=known.bounds[:, 1],
             block=block[some],
+            events=(events,),
         )
         epoch = step_seconds * (phase + origin[some])
         x, anchor = columns(past, rows, horizon_steps, epoch, step_seconds)
@@ -188,7 +214,9 @@ def _coefficients(
         lead = last * step_seconds / HOUR_SECONDS
         for at in range(len(begins)):
             evidence = float(sums.weight[at, index]) / (last - edges[index]) / (1.0 + lead)
-            coefficients[at, index] = _solve(sums.products[at, index], simple, evidence)
+            coefficients[at, index] = _solve(
+                sums.products[at, index], simple, evidence, event_columns(step_seconds)
+            )
     return coefficients
 
 
@@ -209,6 +237,7 @@ class _Sums:
         horizon_steps: int,
         begins: Sequence[int],
         day: int,
+        events: Index,
     ) -> None:
         size = simple.shape[1] + 1
         self.products = np.zeros((len(begins), len(edges) - 1, size, size))
@@ -217,6 +246,7 @@ class _Sums:
         self._begins, self._half_life = np.asarray(begins), HALF_LIFE_DAYS * day
         self._origin, self._target = origin, origin[:, None] + np.arange(horizon_steps)
         self._error = np.full(self._target.shape, np.nan)
+        self._events = events
 
     def add(self, some: slice, x: Array, y: Array) -> None:
         """Add rows; those of earlier origins have been added before.
@@ -231,7 +261,9 @@ class _Sums:
         segment = np.searchsorted(self._begins, target, "right")
         for index, (first, last) in enumerate(self._stretches):
             seen = np.isfinite(y[:, first:last])
-            trust = self._trust(some, first, last)
+            # An event is no outlier, however large: it was announced.
+            announced = x[:, first:last, self._events].any(axis=2)
+            trust = np.where(announced, 1.0, self._trust(some, first, last))
             here = segment[:, first:last]
             low, high = int(here.min()), min(int(here.max()) + 1, len(self._begins))
             for at in range(low, high):
@@ -272,8 +304,8 @@ class _Sums:
         return trust
 
 
-def _solve(products: Array, simple: Array, evidence: float) -> Array:
-    """The mean of the regressions shrunk more and less, shape (columns,)."""
+def _solve(products: Array, simple: Array, evidence: float, events: Index) -> Array:
+    """The mean of the regressions shrunk more and less, `events` being the columns of events, shape (columns,)."""
     equal = np.full(len(simple), 1.0 / len(simple))
     errors = np.concatenate([-simple, np.ones((len(simple), 1))], axis=1)
     centre = shares(errors @ products @ errors.T, evidence, equal, SHARE_PRIOR) @ simple
@@ -286,4 +318,11 @@ def _solve(products: Array, simple: Array, evidence: float) -> Array:
     for prior in RIDGE_PRIORS:
         penalty = prior / evidence * spread + 1e-9 * spread.max() + np.finfo(np.float64).tiny
         found.append(centre + np.linalg.solve(gram + np.diag(penalty), left))
-    return np.asarray(np.mean(found, axis=0))
+    mixed = np.mean(found, axis=0)
+    # What an event adds is estimated last, on what the rest leaves: no simple forecast holds it, so none may draw it back.
+    held = events[spread[events] > 0.0]
+    if len(held):
+        mixed[held] = 0.0
+        own = gram[np.ix_(held, held)] + 1e-3 * np.diag(spread[held])
+        mixed[held] = np.linalg.solve(own, moments[held] - gram[held] @ mixed)
+    return np.asarray(mixed)

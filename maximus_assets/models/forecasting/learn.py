@@ -7,7 +7,7 @@ with its reason; it never stops the others.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -18,12 +18,13 @@ from threadpoolctl import threadpool_limits
 from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.features.calendar import DAY_SECONDS
+from maximus_assets.features.events import Event
 from maximus_assets.features.grid import to_grid
 from maximus_assets.models.forecasting.backtest import Backtest, History, alone, plan, replay
 from maximus_assets.models.forecasting.base import Array, ShortHistoryError
 from maximus_assets.models.forecasting.combination import NAME as COMBINATION
 from maximus_assets.models.forecasting.combination import combine
-from maximus_assets.models.forecasting.methods import BASELINE, METHODS
+from maximus_assets.models.forecasting.methods import BASELINE, methods
 from maximus_assets.models.forecasting.scoring import HorizonScore, best, calibration_loss, scores
 from maximus_assets.pyfuncs.state import SeriesState
 
@@ -75,7 +76,11 @@ class LearntForecaster:
 
 
 def learn(
-    grid: pl.DataFrame, step_seconds: int = GRID_SECONDS, *, progress: Callable[[str], None] | None = None
+    grid: pl.DataFrame,
+    step_seconds: int = GRID_SECONDS,
+    *,
+    progress: Callable[[str], None] | None = None,
+    events: Sequence[Event] = (),
 ) -> LearntForecaster:
     """Learn a forecaster for every series.
 
@@ -83,6 +88,7 @@ def learn(
         grid: A telemetry frame on the grid (raw samples are put on it first).
         step_seconds: Width of a bin: a divisor of a day, at least `GRID_SECONDS`.
         progress: Told the name of each series before it is learnt from.
+        events: What is known ahead, past and to come, of every series.
 
     Raises:
         ValueError: The step is no divisor of a day or below `GRID_SECONDS`.
@@ -92,10 +98,12 @@ def learn(
         raise ValueError(msg)
     # On vectors this short, threads of the linear algebra wait for one another: ten times the time on a busy machine.
     with threadpool_limits(limits=1):
-        return _learn(grid, step_seconds, progress or (lambda _: None))
+        return _learn(grid, step_seconds, progress or (lambda _: None), tuple(events))
 
 
-def _learn(grid: pl.DataFrame, step_seconds: int, progress: Callable[[str], None]) -> LearntForecaster:
+def _learn(
+    grid: pl.DataFrame, step_seconds: int, progress: Callable[[str], None], events: tuple[Event, ...]
+) -> LearntForecaster:
     began = time.perf_counter()
     states: list[SeriesState] = []
     rows: list[dict[str, object]] = []
@@ -108,7 +116,8 @@ def _learn(grid: pl.DataFrame, step_seconds: int, progress: Callable[[str], None
         target, sensor = str(key[0]), str(key[1])
         progress(f"{target}/{sensor}")
         try:
-            state, found = learn_series(_history(series, sensor, step_seconds))
+            history = replace(_history(series, sensor, step_seconds), events=events)
+            state, found = learn_series(history)
         except ShortHistoryError as error:
             skipped[f"{target}/{sensor}"] = str(error)
             continue
@@ -155,7 +164,7 @@ def try_all(history: History, *, judged_ratio: float | None = None, horizon: int
         ShortHistoryError: The history is too short, or has too many holes.
     """
     found = plan(history, judged_ratio=judged_ratio, horizon=horizon)
-    replays = {method.name: replay(method, history, found) for method in METHODS}
+    replays = {method.name: replay(method, history, found) for method in methods(history.events)}
     results = {name: alone(name, each, history, found) for name, each in replays.items()}
     results[COMBINATION] = combine(replays, history, found)
     baseline, step = results[BASELINE.name], history.step_seconds

@@ -155,12 +155,13 @@ def _direct(
     day, week = (np.stack([getattr(each, name) for each in parts]) - offset for name in ("day", "week"))
     low, high = (np.array([each.bounds[end] for each in parts]) - offset for end in (0, 1))
     coefficients = np.stack([each.by_stretch for each in parts])
+    events = (parts[0].events.reshape(-1, 2),)
     block = np.repeat(np.arange(len(blocks)), [len(each) for each in origins])
     found = []
     for first in range(0, len(origin), ROWS_AT_ONCE):
         some = slice(first, first + ROWS_AT_ONCE)
         at = origin[some]
-        rows = Rows(at, np.zeros(len(at), dtype=np.int64), day, week, low, high, block[some])
+        rows = Rows(at, np.zeros(len(at), dtype=np.int64), day, week, low, high, block[some], events)
         epoch = start_epoch_seconds + step_seconds * at
         found.append(
             forecast(
