@@ -121,6 +121,6 @@ def _limits() -> str:
         "many holes with `cold`. It never guesses.\n"
         f"- An interval is meant to hold {INTERVAL_COVERAGE:.0%} of outcomes while the future resembles the judging part; "
         "after a change of regime it will not.\n"
-        "- It knows the hour and the weekday, not holidays, releases or campaigns.\n"
+        "- It knows the hour and the weekday; of holidays, releases or campaigns only those it was told of as events.\n"
         "- It extrapolates demand as it was met. Demand that was turned away was never seen."
     )

@@ -25,11 +25,12 @@ from maximus_assets.models.forecasting.base import Array, ShortHistoryError
 from maximus_assets.models.forecasting.combination import NAME as COMBINATION
 from maximus_assets.models.forecasting.combination import combine
 from maximus_assets.models.forecasting.methods import BASELINE, methods
-from maximus_assets.models.forecasting.scoring import HorizonScore, best, calibration_loss, scores
+from maximus_assets.models.forecasting.scoring import HorizonScore, calibration_loss, is_preferred, scores
 from maximus_assets.pyfuncs.state import SeriesState
 
-CHOICE_MARGIN: Final = 0.02
-"""By how much a method must undercut the baseline on the calibration part to be chosen."""
+CHOICE_DOUBT: Final = 0.15
+"""By how much, as a share, the combination may lose to the baseline on the calibration part and still be chosen: that part
+may be a day or two, while a mean of methods seldom loses on what follows."""
 
 WORST_MASE: Final = 1.02
 """A choice whose error on the judging part is more than 2 % above the baseline's is vetoed: the baseline is used."""
@@ -168,10 +169,8 @@ def try_all(history: History, *, judged_ratio: float | None = None, horizon: int
     results = {name: alone(name, each, history, found) for name, each in replays.items()}
     results[COMBINATION] = combine(replays, history, found)
     baseline, step = results[BASELINE.name], history.step_seconds
-    errors = [
-        (name, calibration_loss(results[name], baseline, step)) for name in (BASELINE.name, COMBINATION)
-    ]
-    return Tried(results, best(errors, BASELINE.name, CHOICE_MARGIN))
+    loss = calibration_loss(results[COMBINATION], baseline, step)
+    return Tried(results, COMBINATION if is_preferred(loss, CHOICE_DOUBT) else BASELINE.name)
 
 
 def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]]:

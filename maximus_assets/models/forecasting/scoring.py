@@ -5,7 +5,6 @@ origin every hour; coverage is that of the bins of the same stretches. A choice 
 error of the mean and half on what the decision costs that is taken on the forecast.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -205,16 +204,12 @@ def _day_difference(history: History, parts: Parts) -> float:
     return float(known.mean()) if len(known) else 0.0
 
 
-def best(results: Sequence[tuple[str, float]], baseline: str, margin: float) -> str:
-    """The method to use.
+def is_preferred(loss: float, doubt: float) -> bool:
+    """Whether a method is used rather than the baseline.
 
     Args:
-        results: Method and its `calibration_loss`.
-        baseline: The method that is used unless another is clearly better.
-        margin: By how much, as a share, another must be better.
-
-    Returns:
-        The one with the least error if it undercuts 1 by the margin, else the baseline.
+        loss: Its `calibration_loss`; exactly 1 where both are without error or nothing could be compared, which keeps
+            the baseline.
+        doubt: Share by which it may lose on a calibration part that is short.
     """
-    method, error = min(results, key=lambda each: each[1])
-    return method if error <= 1.0 - margin else baseline
+    return loss != 1.0 and loss <= 1.0 + doubt

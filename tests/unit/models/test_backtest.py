@@ -6,7 +6,7 @@ import pytest
 from maximus_assets.models.forecasting.backtest import MAX_REFITS, History, backtest, refits
 from maximus_assets.models.forecasting.base import ShortHistoryError, split
 from maximus_assets.models.forecasting.rolling import Block, horizons, hourly, roll
-from maximus_assets.models.forecasting.scoring import best, r_squared, ratio, scores
+from maximus_assets.models.forecasting.scoring import is_preferred, r_squared, ratio, scores
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
 
 START = 1_772_409_600
@@ -126,10 +126,13 @@ def test_intervals_cover_the_stated_share_of_a_stationary_series():
         assert score.coverage == pytest.approx(0.9, abs=0.03)
 
 
-def test_another_method_is_chosen_only_for_a_clear_gain():
-    assert best([("seasonal_naive", 1.0), ("other", 0.981)], "seasonal_naive", 0.02) == "seasonal_naive"
-    assert best([("seasonal_naive", 1.0), ("other", 0.979)], "seasonal_naive", 0.02) == "other"
-    assert best([("seasonal_naive", 1.0), ("other", np.inf)], "seasonal_naive", 0.02) == "seasonal_naive"
+@pytest.mark.parametrize(
+    ("loss", "is_used"), [(0.5, True), (1.0, False), (1.149, True), (1.151, False), (np.inf, False)]
+)
+def test_the_baseline_is_used_where_the_other_loses_clearly_or_nothing_tells_them_apart(
+    loss: float, is_used: bool
+):
+    assert is_preferred(loss, 0.15) is is_used
 
 
 def test_a_year_is_refitted_daily_and_longer_parts_evenly_and_no_more_often():
