@@ -28,7 +28,7 @@ from maximus_assets.models.forecasting.methods import BASELINE, methods
 from maximus_assets.models.forecasting.scoring import HorizonScore, calibration_loss, is_preferred, scores
 from maximus_assets.pyfuncs.state import SeriesState
 
-CHOICE_DOUBT: Final = 0.15
+CHOICE_DOUBT: Final = 0.25
 """By how much, as a share, the combination may lose to the baseline on the calibration part and still be chosen: that part
 may be a day or two, while a mean of methods seldom loses on what follows."""
 
