@@ -33,6 +33,7 @@ from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.grid import to_grid
 from maximus_assets.models.fleet import Finished
 from maximus_assets.models.forecasting.learn import LearntForecaster, learn
+from maximus_assets.models.forecasting.scoring import horizon_name
 from maximus_assets.prometheus.push import PUSHGATEWAY_VARIABLE, telling
 from maximus_assets.telemetry.files import read_file
 from maximus_assets.telemetry.options import FileOptions
@@ -160,7 +161,7 @@ def show(report: FileReport, console: Console) -> None:
             key = (row[TARGET], row[SENSOR])
             table.add_row(
                 f"{row[TARGET]}/{row[SENSOR]}",
-                f"{row['horizon_hours']} h",
+                horizon_name(row["horizon_hours"]),
                 f"{row['method']} ({vetoed[key]} vetoed)" if key in vetoed else row["method"],
                 _figure(row["r2"]),
                 _figure(naive[*key, row["horizon_hours"]]),

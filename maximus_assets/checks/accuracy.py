@@ -12,6 +12,7 @@ import polars as pl
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.models.forecasting.learn import WORST_MASE
+from maximus_assets.models.forecasting.scoring import horizon_name
 
 COVERAGE_TOLERANCE: Final = 0.05
 """How far the pooled coverage may lie below the nominal one beyond its own uncertainty."""
@@ -100,22 +101,22 @@ def interval_coverage_holds(report: pl.DataFrame) -> Verdict:
     reasons: list[str] = []
     measured: dict[str, float | int | str | bool] = {"nominal_ratio": INTERVAL_COVERAGE}
     for key, rows in judged.group_by("horizon_hours", maintain_order=True):
-        hours = int(str(key[0]))
+        name_of = horizon_name(int(str(key[0])))
         inside, strictly = _mean(rows["coverage"]), _mean(rows["coverage_strict"])
         uncertainty = min(_NORMAL_95 * _mean(_errors(rows)), UNCERTAINTY_LIMIT)
         least = INTERVAL_COVERAGE - COVERAGE_TOLERANCE - uncertainty
         most = INTERVAL_COVERAGE + COVERAGE_EXCESS + uncertainty
-        measured[f"coverage_{hours}h_ratio"] = inside
-        measured[f"coverage_{hours}h_least_ratio"] = least
+        measured[f"coverage_{name_of}_ratio"] = inside
+        measured[f"coverage_{name_of}_least_ratio"] = least
         if inside < least - _TINY:
-            reasons.append(f"{hours} h ahead {inside:.1%} lie within, below {least:.1%}")
+            reasons.append(f"{name_of} ahead {inside:.1%} lie within, below {least:.1%}")
         if strictly > most + _TINY:
-            reasons.append(f"{hours} h ahead {strictly:.1%} lie within, above {most:.1%}")
+            reasons.append(f"{name_of} ahead {strictly:.1%} lie within, above {most:.1%}")
     series_uncertainty = (_NORMAL_95 * _errors(judged)).clip(0.0, UNCERTAINTY_LIMIT)
     series_least = INTERVAL_COVERAGE - SERIES_COVERAGE_TOLERANCE - series_uncertainty - _TINY
     narrow = judged.filter(judged["coverage"] < series_least).sort("coverage")
     reasons += [
-        f"{row['target']}/{row['sensor']}: {row['horizon_hours']} h ahead only {row['coverage']:.1%} lie within"
+        f"{row['target']}/{row['sensor']}: {horizon_name(row['horizon_hours'])} ahead only {row['coverage']:.1%} lie within"
         for row in narrow.head(_NAMED).iter_rows(named=True)
     ]
     measured["series_too_narrow_count"] = narrow.select("target", "sensor").n_unique()

@@ -19,6 +19,7 @@ from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
+from maximus_assets.models.forecasting.scoring import horizon_name
 from maximus_assets.plots.canvas import (
     BAD,
     DATA,
@@ -216,7 +217,7 @@ def _draw_coverage(axes: "Axes", chosen: pl.DataFrame) -> None:
     axes.errorbar(
         places, rows["coverage"].to_numpy(), yerr=spread, color=FORECAST, fmt="o", markersize=5, capsize=3
     )
-    axes.set_xticks(places, [f"{hours} h" for hours in rows["horizon_hours"]])
+    axes.set_xticks(places, [horizon_name(hours) for hours in rows["horizon_hours"]])
     axes.set_xlim(-0.5, rows.height - 0.5)
     axes.set_ylim(0.5, 1.03)
     axes.set_xlabel("ahead", fontsize=8)

@@ -1,7 +1,7 @@
 """Prediction from states, with numpy alone: what runs inside the promoted forecaster, and inside the backtest.
 
-Many series are predicted at once. They are grouped by season and by the bin they end at; within a group time is the
-only loop. Nothing is learnt here and nothing is remembered between calls.
+Many series are predicted at once: components of one kind and shape are grouped across series, so that within a group
+time is the only loop, and each series' forecast is their weighted mean. Nothing is learnt here and nothing is remembered between calls.
 """
 
 from collections import defaultdict
@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import ForecastStatus
-from maximus_assets.features.calendar import fourier_columns
+from maximus_assets.features.calendar import DAY_SECONDS, fourier_columns
+from maximus_assets.pyfuncs.components import Direct, Recursion
+from maximus_assets.pyfuncs.direct import Rows, forecast
+from maximus_assets.pyfuncs.past import fill
 from maximus_assets.pyfuncs.recursion import extend, trace
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
 
@@ -82,7 +85,7 @@ def predict(
     if horizon_steps < 1:
         raise BadInputError("must be at least 1", source="forecast request", column="horizon_steps")
     answers: dict[int, Prediction] = {}
-    groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    asked: list[int] = []
     for index, window in enumerate(windows):
         state = states.get((window.target, window.sensor))
         if state is None:
@@ -91,22 +94,53 @@ def predict(
             answers[index] = _nothing(window, "cold", state.method)
         else:
             _check_horizon(state, horizon_steps)
-            groups[state.step_seconds, state.season_steps, window.end_epoch_seconds].append(index)
-    for (_, _, end), indices in groups.items():
-        members = [states[windows[i].target, windows[i].sensor] for i in indices]
-        means = _predict_group(members, [windows[i].values for i in indices], end, horizon_steps)
-        for column, (index, state) in enumerate(zip(indices, members, strict=True)):
-            mean = np.maximum(means[:, column], state.floor)
-            answers[index] = Prediction(
-                target=state.target,
-                sensor=state.sensor,
-                status="ok",
-                method=state.method,
-                mean=mean,
-                lower=np.maximum(mean + state.lower[:horizon_steps], state.floor),
-                upper=mean + state.upper[:horizon_steps],
-            )
+            asked.append(index)
+    members = [states[windows[index].target, windows[index].sensor] for index in asked]
+    means = _mixed(members, [windows[index] for index in asked], horizon_steps)
+    for index, state, mixed in zip(asked, members, means, strict=True):
+        mean = np.maximum(mixed, state.floor)
+        answers[index] = Prediction(
+            target=state.target,
+            sensor=state.sensor,
+            status="ok",
+            method=state.method,
+            mean=mean,
+            lower=np.maximum(mean + state.lower[:horizon_steps], state.floor),
+            upper=mean + state.upper[:horizon_steps],
+        )
     return tuple(answers[index] for index in range(len(windows)))
+
+
+def _mixed(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int) -> Array:
+    """Weighted means of the states' components, shape (series, horizon)."""
+    means = np.zeros((len(states), horizon_steps))
+    recursions: dict[tuple[int, int, int], list[tuple[int, int, Recursion]]] = defaultdict(list)
+    directs: dict[tuple[int, int, int, int], list[tuple[int, int, Direct]]] = defaultdict(list)
+    for row, (state, window) in enumerate(zip(states, windows, strict=True)):
+        for place, component in enumerate(state.components):
+            if not state.by_component[place, :horizon_steps].any():
+                continue
+            step, end = component.step_seconds, window.end_epoch_seconds
+            if isinstance(component, Recursion):
+                recursions[step, component.season_steps, end].append((row, place, component))
+            elif isinstance(component, Direct):
+                key = (step, component.horizon_steps, end, len(window.values))
+                directs[key].append((row, place, component))
+    for (_, _, end), group in recursions.items():
+        parts = [component for _, _, component in group]
+        found = _recur(parts, [windows[row].values for row, _, _ in group], end, horizon_steps)
+        for column, (row, place, _) in enumerate(group):
+            means[row] += states[row].by_component[place, :horizon_steps] * found[:, column]
+    for (_, _, end, _), linear in directs.items():
+        ahead = _direct(
+            [component for _, _, component in linear],
+            np.stack([windows[row].values for row, _, _ in linear], axis=1),
+            end,
+            horizon_steps,
+        )
+        for index, (row, place, _) in enumerate(linear):
+            means[row] += states[row].by_component[place, :horizon_steps] * ahead[index]
+    return means
 
 
 def is_cold(state: SeriesState, values: Array) -> bool:
@@ -120,49 +154,47 @@ def is_cold(state: SeriesState, values: Array) -> bool:
     return len(recent) < state.minimum_bins or float(np.isnan(recent).mean()) > MISSING_RATIO
 
 
-def stack(states: Sequence[SeriesState], field: str) -> Array:
-    """One of `ar` or `ma` of many states, zero beyond each one's order, shape (largest order, series)."""
-    vectors: list[Array] = [getattr(state, field) for state in states]
+def stack(components: Sequence[Recursion], field: str) -> Array:
+    """One of `ar` or `ma` of many recursions, zero beyond each one's order, shape (largest order, series)."""
+    vectors: list[Array] = [getattr(each, field) for each in components]
     stacked = np.zeros((max((len(vector) for vector in vectors), default=0), len(vectors)))
     for column, vector in enumerate(vectors):
         stacked[: len(vector), column] = vector
     return stacked
 
 
-def regress(states: Sequence[SeriesState], epoch_seconds: NDArray[np.int64]) -> Array:
-    """The regression part of many states at the same instants.
+def regress(components: Sequence[Recursion], epoch_seconds: NDArray[np.int64]) -> Array:
+    """The regression part of many recursions at the same instants.
 
     Args:
-        states: The states.
+        components: The recursions.
         epoch_seconds: Instants, shape (time,).
 
     Returns:
-        Shape (time, series); zero for a state without regression.
+        Shape (time, series); zero for one without regression.
     """
-    parts = np.zeros((len(epoch_seconds), len(states)))
+    parts = np.zeros((len(epoch_seconds), len(components)))
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for column, state in enumerate(states):
-        if len(state.regression):
-            alike[state.day_harmonics, state.week_harmonics].append(column)
+    for column, each in enumerate(components):
+        if len(each.regression):
+            alike[each.day_harmonics, each.week_harmonics].append(column)
     for (day, week), columns in alike.items():
-        coefficients = np.stack([states[column].regression for column in columns], axis=1)
+        coefficients = np.stack([components[column].regression for column in columns], axis=1)
         parts[:, columns] = fourier_columns(epoch_seconds, day, week) @ coefficients
     return parts
 
 
-def _predict_group(
-    states: Sequence[SeriesState], windows: Sequence[Array], end: int, horizon_steps: int
-) -> Array:
+def _recur(components: Sequence[Recursion], windows: Sequence[Array], end: int, horizon_steps: int) -> Array:
     """Means of series that share step, season and last bin, shape (horizon, series)."""
-    step, season = states[0].step_seconds, states[0].season_steps
+    step, season = components[0].step_seconds, components[0].season_steps
     length = max(len(window) for window in windows)
     values = np.full((length, len(windows)), np.nan)
     for column, window in enumerate(windows):
         values[length - len(window) :, column] = window
     past = end + step * np.arange(1 - length, 1, dtype=np.int64)
     future = end + step * np.arange(1, horizon_steps + 1, dtype=np.int64)
-    ar, ma = stack(states, "ar"), stack(states, "ma")
-    known = trace(values - regress(states, past), season, ar, ma)
+    ar, ma = stack(components, "ar"), stack(components, "ma")
+    known = trace(values - regress(components, past), season, ar, ma)
     ahead = extend(
         known.filled[length - season :],
         known.differenced[length - len(ar) :],
@@ -171,7 +203,33 @@ def _predict_group(
         ma=ma,
         steps=horizon_steps,
     )
-    return ahead + regress(states, future)
+    return ahead + regress(components, future)
+
+
+def _direct(components: Sequence[Direct], values: Array, end: int, horizon_steps: int) -> Array:
+    """Means of series that share step, horizon, last bin and length of window, shape (series, horizon)."""
+    step = components[0].step_seconds
+    past = fill(values, max(1, DAY_SECONDS // step))
+    own = np.arange(len(components), dtype=np.int64)
+    rows = Rows(
+        origin=np.full(len(components), len(values), dtype=np.int64),
+        column=own,
+        day=np.stack([each.day for each in components]) - past.offset[:, None],
+        week=np.stack([each.week for each in components]) - past.offset[:, None],
+        low=np.array([each.bounds[0] for each in components]) - past.offset,
+        high=np.array([each.bounds[1] for each in components]) - past.offset,
+        block=own,
+        events=tuple(each.events.reshape(-1, 2) for each in components),
+    )
+    return forecast(
+        past,
+        rows,
+        np.stack([each.by_stretch for each in components]),
+        horizon_steps=components[0].horizon_steps,
+        epoch_seconds=np.full(len(components), end + step, dtype=np.int64),
+        step_seconds=step,
+        steps=horizon_steps,
+    )
 
 
 def _check_horizon(state: SeriesState, horizon_steps: int) -> None:

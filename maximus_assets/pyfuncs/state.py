@@ -5,56 +5,48 @@ complete: with a window of recent values it yields a forecast, whatever library 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.features.calendar import column_count
+from maximus_assets.pyfuncs.components import Component, Direct, Recursion
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""Version 1 held one recursion for each series; it is refused, because what it says of its intervals no longer holds."""
 
+C = TypeVar("C", bound=Component)
+
+_KINDS: Final[dict[str, type[Component]]] = {"recursion": Recursion, "direct": Direct}
 _TEXTS: Final = ("target", "sensor", "method")
-_INTEGERS: Final = ("step_seconds", "minimum_bins", "season_steps", "day_harmonics", "week_harmonics")
-_ARRAYS: Final = ("regression", "ar", "ma", "lower", "upper")
+_VECTORS: Final = ("weights", "lower", "upper")
+_SOURCE: Final = "forecaster states"
 
 
 @dataclass(frozen=True, eq=False)
 class SeriesState:
-    """One series' forecaster (the model is stated in `pyfuncs.recursion`).
+    """One series' forecaster: a weighted mean of components, and its intervals.
 
     Attributes:
         target: The target; empty until the state is given to a series.
         sensor: The sensor; empty likewise.
-        method: How it forecasts (`seasonal_naive`, `sarima`).
-        step_seconds: Width of a grid bin, > 0.
-        minimum_bins: How many bins a window must span, at most half of them missing; a shorter one is cold.
-        season_steps: Bins in the seasonal difference, 0 without one; at most `minimum_bins`.
-        day_harmonics: Of the regression, >= 0.
-        week_harmonics: Of the regression, >= 0.
-        regression: Coefficients of `features.calendar.fourier_columns` in the series' unit; empty without regression.
-        ar: Autoregressive coefficients from lag 1 on, ordinary differences folded in.
-        ma: Moving-average coefficients from lag 1 on.
+        method: How it forecasts: a method's name, or `combination`.
+        components: What is mixed, at least one; the recursions first. All have one step and one horizon.
+        weights: Share of each component at each step ahead, >= 0 and 1 in all, shape (components * horizon,), one
+            component after the other.
         floor: No forecast lies below it, in the series' unit; minus infinity for none.
-        lower: For each step ahead, what to add to the mean for the lower bound, <= 0; its length is how many steps
-            ahead this state may be asked for.
+        lower: For each step ahead, what to add to the mean for the lower bound, <= 0.
         upper: The same for the upper bound, >= 0.
     """
 
     target: str
     sensor: str
     method: str
-    step_seconds: int
-    minimum_bins: int
-    season_steps: int
-    day_harmonics: int
-    week_harmonics: int
-    regression: NDArray[np.float64]
-    ar: NDArray[np.float64]
-    ma: NDArray[np.float64]
+    components: tuple[Component, ...]
+    weights: NDArray[np.float64]
     floor: float
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
@@ -66,29 +58,51 @@ class SeriesState:
             BadInputError: A figure is out of its range or not finite, or lengths disagree.
         """
         source = f"state of {self.target}/{self.sensor}"
-        for name in _ARRAYS:
+        for name in _VECTORS:
             array = getattr(self, name)
             if array.ndim != 1 or array.dtype != np.float64 or not np.isfinite(array).all():
                 raise BadInputError("must be a vector of finite float64", source=source, column=name)
             array.flags.writeable = False
-        if self.step_seconds <= 0 or not 0 <= self.season_steps <= self.minimum_bins:
-            raise BadInputError("step and season must be positive and within the minimum", source=source)
-        if len(self.regression) not in {0, column_count(self.day_harmonics, self.week_harmonics)}:
-            raise BadInputError("does not match the harmonics", source=source, column="regression")
-        if len(self.lower) != len(self.upper) or not len(self.lower):
+        shapes = {(each.step_seconds, each.horizon_steps) for each in self.components}
+        if len(shapes) != 1:
+            raise BadInputError("must be of one step and horizon", source=source, column="components")
+        if len(self.lower) != self.horizon_steps or len(self.upper) != self.horizon_steps:
             raise BadInputError("lower and upper must be as long as the horizon", source=source)
+        if len(self.weights) != len(self.components) * self.horizon_steps:
+            raise BadInputError("must be one for each component and step", source=source, column="weights")
+        shares = self.by_component
+        if (shares < 0.0).any() or not np.allclose(shares.sum(axis=0), 1.0):
+            raise BadInputError("must be shares that add up to 1", source=source, column="weights")
         if (self.lower > 0).any() or (self.upper < 0).any() or np.isnan(self.floor):
             raise BadInputError("bounds must enclose the mean", source=source)
 
     @property
+    def step_seconds(self) -> int:
+        """Width of a grid bin."""
+        return self.components[0].step_seconds
+
+    @property
     def horizon_steps(self) -> int:
         """How many steps ahead it may be asked for."""
-        return len(self.lower)
+        return self.components[0].horizon_steps
+
+    @property
+    def minimum_bins(self) -> int:
+        """How many bins a window must span, at most half of them missing; a shorter one is cold."""
+        return max(each.minimum_bins for each in self.components)
+
+    @property
+    def by_component(self) -> NDArray[np.float64]:
+        """The weights, shape (components, horizon)."""
+        return self.weights.reshape(len(self.components), -1)
 
     def equals(self, other: "SeriesState") -> bool:
         """Whether every figure is the same, to the last bit."""
-        return all(
-            np.array_equal(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)
+        names = [field.name for field in fields(self) if field.name != "components"]
+        return (
+            all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+            and len(self.components) == len(other.components)
+            and all(a.equals(b) for a, b in zip(self.components, other.components, strict=True))
         )
 
 
@@ -103,17 +117,23 @@ def dump(states: Sequence[SeriesState]) -> bytes:
     """
     names = [(state.target, state.sensor) for state in states]
     if len(set(names)) != len(names):
-        raise BadInputError("a series occurs twice", source="forecaster states")
+        raise BadInputError("a series occurs twice", source=_SOURCE)
     content: dict[str, NDArray[np.generic]] = {"format_version": np.array(FORMAT_VERSION)}
     for name in _TEXTS:
         content[name] = np.array([getattr(state, name) for state in states], dtype=np.str_)
-    for name in _INTEGERS:
-        content[name] = np.array([getattr(state, name) for state in states], dtype=np.int64)
     content["floor"] = np.array([state.floor for state in states], dtype=np.float64)
-    for name in _ARRAYS:
-        arrays = [getattr(state, name) for state in states]
-        content[f"{name}_length"] = np.array([len(array) for array in arrays], dtype=np.int64)
-        content[name] = np.concatenate([*arrays, np.empty(0)])
+    for name in _VECTORS:
+        content.update(_joined(name, [getattr(state, name) for state in states]))
+    for kind, cls in _KINDS.items():
+        owned = [
+            (owner, place, each)
+            for owner, state in enumerate(states)
+            for place, each in enumerate(state.components)
+            if type(each) is cls
+        ]
+        content[f"{kind}_owner"] = np.array([owner for owner, _, _ in owned], dtype=np.int64)
+        content[f"{kind}_place"] = np.array([place for _, place, _ in owned], dtype=np.int64)
+        content.update(_columns(kind, cls, [each for _, _, each in owned]))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **content)
     return buffer.getvalue()
@@ -128,34 +148,78 @@ def load(content: bytes) -> tuple[SeriesState, ...]:
     Raises:
         BadInputError: It is no such archive, is damaged, or has another format version.
     """
-    source = "forecaster states"
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             read = {name: archive[name] for name in archive.files}
     except Exception as error:  # numpy and zipfile raise half a dozen unrelated types on damaged bytes
-        raise BadInputError(f"not a readable NumPy archive ({error})", source=source) from error
-    if int(read.get("format_version", np.array(0))) != FORMAT_VERSION:
-        raise BadInputError(f"format version is not {FORMAT_VERSION}", source=source, column="format_version")
-    expected = {*_TEXTS, *_INTEGERS, *_ARRAYS, *(f"{name}_length" for name in _ARRAYS), "floor"}
-    if missing := sorted(expected - read.keys()):
-        raise BadInputError(f"lacks {', '.join(missing)}", source=source)
-    pieces = {name: np.split(read[name], np.cumsum(read[f"{name}_length"])[:-1]) for name in _ARRAYS}
+        raise BadInputError(f"not a readable NumPy archive ({error})", source=_SOURCE) from error
+    version = int(read.get("format_version", np.array(0)))
+    if version != FORMAT_VERSION:
+        raise BadInputError(
+            f"format version is {version}, not {FORMAT_VERSION}: learn the forecaster again",
+            source=_SOURCE,
+            column="format_version",
+        )
+    try:
+        return _states(read)
+    except KeyError as error:
+        raise BadInputError(f"lacks {error.args[0]}", source=_SOURCE) from error
+
+
+def _states(read: Mapping[str, NDArray[Any]]) -> tuple[SeriesState, ...]:
+    members: list[dict[int, Component]] = [{} for _ in read["floor"]]
+    for kind, cls in _KINDS.items():
+        places = zip(read[f"{kind}_owner"], read[f"{kind}_place"], strict=True)
+        for (owner, place), component in zip(places, _rows(kind, cls, read), strict=True):
+            members[int(owner)][int(place)] = component
+    vectors = {name: _split(name, read) for name in _VECTORS}
     return tuple(
         SeriesState(
             target=str(read["target"][i]),
             sensor=str(read["sensor"][i]),
             method=str(read["method"][i]),
-            step_seconds=int(read["step_seconds"][i]),
-            minimum_bins=int(read["minimum_bins"][i]),
-            season_steps=int(read["season_steps"][i]),
-            day_harmonics=int(read["day_harmonics"][i]),
-            week_harmonics=int(read["week_harmonics"][i]),
-            regression=pieces["regression"][i].copy(),
-            ar=pieces["ar"][i].copy(),
-            ma=pieces["ma"][i].copy(),
+            components=tuple(mine[place] for place in sorted(mine)),
+            weights=vectors["weights"][i],
             floor=float(read["floor"][i]),
-            lower=pieces["lower"][i].copy(),
-            upper=pieces["upper"][i].copy(),
+            lower=vectors["lower"][i],
+            upper=vectors["upper"][i],
         )
-        for i in range(len(read["floor"]))
+        for i, mine in enumerate(members)
     )
+
+
+def _scalars(cls: type[Component]) -> list[str]:
+    return [field.name for field in fields(cls) if field.name not in cls.VECTORS]
+
+
+def _columns(
+    kind: str, cls: type[Component], components: Sequence[Component]
+) -> dict[str, NDArray[np.generic]]:
+    """Components of one kind, a field a column."""
+    content: dict[str, NDArray[np.generic]] = {}
+    for name in _scalars(cls):
+        column = [getattr(each, name) for each in components]
+        content[f"{kind}_{name}"] = np.array(column, dtype=np.str_ if name == "method" else np.int64)
+    for name in cls.VECTORS:
+        content.update(_joined(f"{kind}_{name}", [getattr(each, name) for each in components]))
+    return content
+
+
+def _rows(kind: str, cls: type[C], read: Mapping[str, NDArray[Any]]) -> Iterable[C]:
+    """What `_columns` wrote."""
+    scalars = {name: read[f"{kind}_{name}"].tolist() for name in _scalars(cls)}
+    vectors = {name: _split(f"{kind}_{name}", read) for name in cls.VECTORS}
+    for i in range(len(read[f"{kind}_owner"])):
+        yield cls(**{name: column[i] for name, column in (scalars | vectors).items()})
+
+
+def _joined(name: str, vectors: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[np.generic]]:
+    return {
+        f"{name}_length": np.array([len(vector) for vector in vectors], dtype=np.int64),
+        name: np.concatenate([*vectors, np.empty(0)]),
+    }
+
+
+def _split(name: str, read: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float64]]:
+    ends = np.cumsum(read[f"{name}_length"])
+    return [piece.copy() for piece in np.split(read[name], ends[:-1])] if len(ends) else []

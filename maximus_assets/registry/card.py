@@ -15,6 +15,8 @@ from maximus_assets.contracts import naming
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
+from maximus_assets.models.forecasting.scoring import horizon_name
+from maximus_assets.pyfuncs.state import SeriesState
 
 _LISTED: Final = 100
 """How many series a card lists; a fleet's report is among the evidence in full."""
@@ -80,7 +82,7 @@ def _glance(learnt: LearntForecaster) -> str:
     )
     for row in figures.sort("horizon_hours").iter_rows(named=True):
         cells = " | ".join(_figure(row[name]) for name in ("r2", "mase", "worst", "coverage"))
-        lines.append(f"| {row['horizon_hours']} h | {row['series']} | {cells} |")
+        lines.append(f"| {horizon_name(row['horizon_hours'])} | {row['series']} | {cells} |")
     return "\n".join(lines)
 
 
@@ -111,28 +113,34 @@ def _series_table(learnt: LearntForecaster, grid: pl.DataFrame) -> str:
         .iter_rows()
     }
     lines = [
-        "| series | method | bins | missing | season steps | needs bins | steps ahead |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| series | method | bins | missing | mixed from | needs bins | steps ahead |",
+        "|---|---|---:|---:|---|---:|---:|",
     ]
     for state in learnt.states[:_LISTED]:
         bins, missing = spans[state.target, state.sensor]
         lines.append(
-            f"| {state.target}/{state.sensor} | {state.method} | {bins} | {missing:.1%} | {state.season_steps} "
+            f"| {state.target}/{state.sensor} | {state.method} | {bins} | {missing:.1%} | {_mix(state)} "
             f"| {state.minimum_bins} | {state.horizon_steps} |"
         )
     return "\n".join(lines + _more(len(learnt.states)))
 
 
+def _mix(state: SeriesState) -> str:
+    """The components with their mean share of the forecast."""
+    means = state.by_component.mean(axis=1)
+    return ", ".join(f"{each.method} {mean:.0%}" for each, mean in zip(state.components, means, strict=True))
+
+
 def _report_table(report: pl.DataFrame) -> str:
     lines = [
-        "| series | method | chosen | hours | judged | R² | MASE | coverage |",
-        "|---|---|---|---:|---:|---:|---:|---:|",
+        "| series | method | chosen | ahead | judged | R² | MASE | coverage |",
+        "|---|---|---|---|---:|---:|---:|---:|",
     ]
     for row in report.head(_LISTED).iter_rows(named=True):
         figures = " | ".join(_figure(row[name]) for name in ("r2", "mase", "coverage"))
         lines.append(
             f"| {row['target']}/{row['sensor']} | {row['method']} | {'yes' if row['is_chosen'] else ''} "
-            f"| {row['horizon_hours']} | {row['judged']} | {figures} |"
+            f"| {horizon_name(row['horizon_hours'])} | {row['judged']} | {figures} |"
         )
     return "\n".join(lines + _more(report.height))
 
@@ -156,6 +164,6 @@ def _limits() -> str:
         "many holes with `cold`. It never guesses.\n"
         f"- An interval is meant to hold {INTERVAL_COVERAGE:.0%} of outcomes while the future resembles the judging part; "
         "after a change of regime it will not.\n"
-        "- It knows the hour and the weekday, not holidays, releases or campaigns.\n"
+        "- It knows the hour and the weekday; of holidays, releases or campaigns only those it was told of as events.\n"
         "- It extrapolates demand as it was met. Demand that was turned away was never seen."
     )

@@ -29,6 +29,7 @@ from maximus_assets.contracts import naming
 from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT, FORECAST_PARAMS
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
+from maximus_assets.models.forecasting.scoring import horizon_name
 from maximus_assets.pyfuncs.forecasting import Prediction, SeriesWindow, dump, predict
 from maximus_assets.pyfuncs.state import SeriesState
 from maximus_assets.registry.card import shortened, write_card
@@ -191,7 +192,7 @@ def _metrics(report: pl.DataFrame) -> dict[str, float]:
     """The medians over all series of the chosen methods' figures, by horizon; undefined ones are left out."""
     chosen = report.filter(pl.col("is_chosen")).group_by("horizon_hours").agg(pl.col(*_MEDIANS).median())
     return {
-        f"{figure}_{row['horizon_hours']}h": float(row[figure])
+        f"{figure}_{horizon_name(row['horizon_hours'])}": float(row[figure])
         for row in chosen.sort("horizon_hours").iter_rows(named=True)
         for figure in _MEDIANS
         if row[figure] is not None and np.isfinite(row[figure])

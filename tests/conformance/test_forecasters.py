@@ -8,6 +8,7 @@ import pytest
 from maximus_assets.models.forecasting.backtest import History, backtest
 from maximus_assets.models.forecasting.base import Forecaster, ShortHistoryError, day_steps, horizon_steps
 from maximus_assets.models.forecasting.methods import METHODS
+from maximus_assets.pyfuncs.components import Component
 from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
 
@@ -33,6 +34,24 @@ def days_for(step: int) -> int:
     return 10 if step < 86_400 else 80
 
 
+def fitted(method: Forecaster, values: np.ndarray, step: int, horizon: int | None = None) -> Component:
+    return method.fit(values, START, step, horizon or horizon_steps(step))
+
+
+def alone(component: Component) -> SeriesState:
+    horizon = component.horizon_steps
+    return SeriesState(
+        target="t",
+        sensor="demand_count",
+        method=component.method,
+        components=(component,),
+        weights=np.ones(horizon),
+        floor=-np.inf,
+        lower=np.zeros(horizon),
+        upper=np.zeros(horizon),
+    )
+
+
 def ahead(state: SeriesState, values: np.ndarray, horizon: int) -> np.ndarray:
     named = replace(state, target="t", sensor="demand_count")
     end = START + state.step_seconds * (len(values) - 1)
@@ -46,25 +65,25 @@ def ahead(state: SeriesState, values: np.ndarray, horizon: int) -> np.ndarray:
 @pytest.mark.parametrize("step", STEPS)
 def test_fitting_twice_gives_the_same_finite_state(method: Forecaster, step: int):
     values = demand(days_for(step), step)
-    first, second = (method.fit(values.copy(), START, step) for _ in range(2))
+    first, second = (fitted(method, values.copy(), step) for _ in range(2))
     assert first.equals(second)
     assert first.method == method.name
     assert first.step_seconds == step
-    for figures in (first.regression, first.ar, first.ma):
-        assert np.isfinite(figures).all()
+    for name in first.VECTORS:
+        assert np.isfinite(getattr(first, name)).all()
 
 
 def test_fitting_leaves_its_input_alone(method: Forecaster):
     values = demand(6, 900)
     before = values.copy()
-    method.fit(values, START, 900)
+    fitted(method, values, 900)
     assert np.array_equal(values, before)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_state_forecasts_every_step_of_its_horizon(method: Forecaster, step: int):
     values = demand(days_for(step), step)
-    state = method.fit(values, START, step)
+    state = alone(fitted(method, values, step))
     assert state.horizon_steps == horizon_steps(step)
     mean = ahead(state, values, state.horizon_steps)
     assert mean.shape == (state.horizon_steps,)
@@ -74,7 +93,7 @@ def test_a_state_forecasts_every_step_of_its_horizon(method: Forecaster, step: i
 
 
 def test_a_state_survives_the_file(method: Forecaster):
-    state = method.fit(demand(6, 900), START, 900)
+    state = alone(fitted(method, demand(6, 900), 900))
     (again,) = load(dump([state]))
     assert state.equals(again)
 
@@ -88,7 +107,7 @@ def test_no_forecast_lies_below_the_floor(method: Forecaster):
 
 def test_a_short_history_is_refused_with_what_is_needed(method: Forecaster):
     with pytest.raises(ShortHistoryError, match=r"at least .* days"):
-        method.fit(demand(1.4, 900), START, 900)
+        fitted(method, demand(1.4, 900), 900)
     with pytest.raises(ShortHistoryError, match=r"at least 3\.0 days"):
         backtest(method, History(demand(2.9, 900), START, 900))
     assert backtest(method, History(demand(3.0, 900), START, 900)).state.method == method.name
@@ -98,7 +117,7 @@ def test_a_history_more_than_half_missing_is_refused(method: Forecaster):
     values = demand(6, 900)
     values[: len(values) // 2 + 2] = np.nan
     with pytest.raises(ShortHistoryError, match="missing"):
-        method.fit(values, START, 900)
+        fitted(method, values, 900)
 
 
 @pytest.mark.parametrize("pattern", ["scattered", "last_day", "second_to_fourth_day", "night"])
@@ -139,18 +158,32 @@ def test_degenerate_histories_are_forecast_finitely(method: Forecaster, values: 
         assert ahead(result.state, values, 96) == pytest.approx(values[:96])
 
 
-def test_refitting_keeps_structure_and_dynamics(method: Forecaster):
+def test_refitting_for_one_day_is_refitting_for_it_among_others(method: Forecaster):
     values = demand(12, 900)
-    state = method.fit(values[:900], START, 900)
-    again = method.refit(state, values, START, 900)
-    assert np.array_equal(again.ar, state.ar)
-    assert np.array_equal(again.ma, state.ma)
-    assert (again.season_steps, again.minimum_bins) == (state.season_steps, state.minimum_bins)
+    first = fitted(method, values[:900], 900)
+    begins = [600, 644, 1000, len(values)]
+    together = method.refit(first, values, START, 900, begins)
+    for begin, among in zip(begins, together, strict=True):
+        (alone_at,) = method.refit(first, values[:begin], START, 900, [begin])
+        assert (among.method, among.horizon_steps, among.minimum_bins) == (
+            alone_at.method,
+            alone_at.horizon_steps,
+            alone_at.minimum_bins,
+        )
+        for name in among.VECTORS:
+            assert getattr(among, name) == pytest.approx(getattr(alone_at, name), rel=1e-6, abs=1e-6)
+
+
+def test_a_horizon_beyond_a_day_is_forecast(method: Forecaster):
+    values = demand(20, 3600)
+    state = alone(fitted(method, values, 3600, 48))
+    mean = ahead(state, values, 48)
+    assert np.abs(mean - demand(22, 3600)[-48:]).mean() < 15.0
 
 
 def test_a_window_of_the_states_minimum_is_enough_and_the_live_window_holds_it(method: Forecaster):
     values = demand(28, 900)
-    state = method.fit(values, START, 900)
+    state = alone(fitted(method, values, 900))
     assert state.minimum_bins <= 8 * day_steps(900)
     named = replace(state, target="t", sensor="s")
     recent = values[-state.minimum_bins :]

@@ -1,13 +1,18 @@
 """Intervals that learn from their own misses: adaptive conformal inference, day by day.
 
 Split conformal intervals promise their coverage for exchangeable errors. Demand drifts and its bad days come in clumps,
-so fixed ones come out too narrow. Gibbs and Candes (Adaptive Conformal Inference Under Distribution Shift, NeurIPS 2021,
-equation 2) move the miss rate that is asked for against the misses that happened:
+so fixed ones come out too narrow. Adaptive conformal inference (Gibbs and Candes, NeurIPS 2021, equation 2; with several
+rates, JMLR 25, 2024) moves what is asked for against the misses that happened, which holds the long-run coverage
+whatever the distribution does. Here it moves the width, on a logarithmic scale,
 
-    miss <- miss + rate * (nominal miss - share missed),
+    log width <- log width + rate * (share missed - nominal miss),
 
-once for every outcome, which holds the long-run coverage whatever the distribution does. Deviations: one miss rate for
-each bucket of steps ahead; outcomes are learnt from where a new state is learnt, in service at the start of each day; and the miss rate stays within bounds, so that a streak cannot make an interval meaningless.
+as in the scale tracking of Angelopoulos, Candes and Tibshirani (Conformal PID Control, NeurIPS 2023), because no quantile
+of the errors of before a shift is wide enough after it. Each side of each bucket of steps ahead has its own width, learnt
+where a new state is learnt, in service at the start of each day, and kept within bounds.
+
+Errors that overlap are not independent: a week of hourly origins holds some seven errors a day ahead. So the quantiles of
+few independent errors are widened as Student's t is wider than the normal distribution.
 """
 
 from collections.abc import Sequence
@@ -15,17 +20,24 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.stats import norm, t
 
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
-from maximus_assets.models.forecasting.base import Array
+from maximus_assets.models.forecasting.base import Array, day_steps
 from maximus_assets.models.forecasting.conformal import buckets, offsets
-from maximus_assets.models.forecasting.rolling import Rolled
+from maximus_assets.models.forecasting.rolling import HOUR_SECONDS, Rolled
 
-RATE: Final = 0.003
-"""How far one outcome moves the miss rate; Gibbs and Candes used 0.005 with one outcome at a time."""
+RATE: Final = 0.7
+"""How far a day on which everything missed moves the logarithm of the width."""
 
-MISS_RANGE: Final = (0.02, 0.5)
-"""Least and largest miss rate that is ever asked for."""
+WIDTH_RANGE: Final = (0.6, 5.0)
+"""Least and largest width relative to the quantiles', so that a streak cannot make an interval meaningless."""
+
+MEMORY_DAYS: Final = 14
+"""Errors older than this say nothing of today's."""
+
+LEAST_EVIDENCE: Final = 1.5
+"""Fewest independent errors that are reckoned with: fewer would widen an interval without bound."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +68,52 @@ def calibrate(rolled: Rolled, starts: Sequence[int], step_seconds: int, floor: f
         step_seconds: Width of a bin.
         floor: No lower bound lies below it.
     """
-    horizon = rolled.forecasts.shape[1]
+    horizon, day = rolled.forecasts.shape[1], day_steps(step_seconds)
     ranges = buckets(horizon, step_seconds)
+    widths = [last - first for first, last in ranges]
     target = rolled.origins[:, None] + np.arange(horizon)[None, :]
     lower, upper = np.zeros_like(rolled.forecasts), np.zeros_like(rolled.forecasts)
     is_learnt_from = np.zeros(target.shape, dtype=np.bool_)
-    miss = np.full(len(ranges), 1.0 - INTERVAL_COVERAGE)
+    # Nothing is learnt from the first stretch.
+    is_learnt_from[rolled.origins < starts[min(1, len(starts) - 1)]] = True
+    scale = np.zeros((2, len(ranges)))
 
-    def offsets_at(begin: float) -> tuple[Array, Array]:
-        is_known = (target < begin) & np.isfinite(rolled.actuals)
-        is_new = is_known & ~is_learnt_from & (rolled.origins >= starts[min(1, len(starts) - 1)])[:, None]
-        low = np.maximum(rolled.forecasts + lower, floor)
-        missed = (rolled.actuals < low) | (rolled.actuals > rolled.forecasts + upper)
-        for index, (first, last) in enumerate(ranges):
-            # A bucket counts as the share of an outcome that its newly known bins are.
-            new = is_new[:, first:last]
-            misses = float(missed[:, first:last][new].sum())
-            miss[index] += RATE * ((1.0 - INTERVAL_COVERAGE) * new.sum() - misses) / (last - first)
-        np.clip(miss, *MISS_RANGE, out=miss)
-        is_learnt_from[is_new] = True
-        return offsets(np.where(is_known, rolled.errors, np.nan), step_seconds, 1.0 - miss)
+    def offsets_at(begin: int) -> tuple[Array, Array]:
+        rows = slice(*np.searchsorted(rolled.origins, [begin - MEMORY_DAYS * day - horizon, begin]))
+        ahead = target[rows]
+        is_known = (ahead < begin) & np.isfinite(rolled.actuals[rows])
+        is_new = is_known & ~is_learnt_from[rows]
+        if is_new.any():
+            actual, mean = rolled.actuals[rows], rolled.forecasts[rows]
+            missed = (
+                actual < np.maximum(mean + lower[rows], floor),
+                actual > mean + upper[rows],
+            )
+            for index, (first, last) in enumerate(ranges):
+                new = is_new[:, first:last]
+                count = int(new.sum())
+                # Less than a day of outcomes moves the width less.
+                pace = RATE * min(1.0, count / (last - first) / max(1, min(24, day)))
+                for side in (0, 1) if count else ():
+                    share = float(missed[side][:, first:last][new].mean())
+                    scale[side, index] += pace * (share - (1.0 - INTERVAL_COVERAGE) / 2.0)
+            np.clip(scale, *np.log(WIDTH_RANGE), out=scale)
+            is_learnt_from[rows] |= is_new
+        low, high = offsets(np.where(is_known, rolled.errors[rows], np.nan), step_seconds)
+        known = np.array([is_known[:, first:last].sum() / (last - first) for first, last in ranges])
+        leads = np.array([last for _, last in ranges]) * step_seconds / HOUR_SECONDS
+        wide = np.exp(scale) * _widening(known / (1.0 + leads))
+        return low * np.repeat(wide[0], widths), high * np.repeat(wide[1], widths)
 
-    for begin, end in zip(starts, [*starts[1:], np.inf], strict=True):
-        rows = (rolled.origins >= begin) & (rolled.origins < end)
-        lower[rows], upper[rows] = offsets_at(begin)
-    next_lower, next_upper = offsets_at(np.inf)
+    for begin, end in zip(starts, [*starts[1:], int(target.max()) + 1], strict=True):
+        first, last = np.searchsorted(rolled.origins, [begin, end])
+        lower[first:last], upper[first:last] = offsets_at(begin)
+    next_lower, next_upper = offsets_at(int(target.max()) + 1)
     return Calibrated(lower, upper, next_lower, next_upper)
+
+
+def _widening(evidence: Array) -> Array:
+    """How much wider a prediction interval is when its quantile rests on so many independent errors."""
+    count = np.maximum(evidence, LEAST_EVIDENCE)
+    quantile = (1.0 + INTERVAL_COVERAGE) / 2.0
+    return np.asarray(t.ppf(quantile, count) * np.sqrt(1.0 + 1.0 / count) / norm.ppf(quantile))

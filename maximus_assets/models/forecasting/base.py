@@ -1,7 +1,7 @@
 """What every forecasting method is, and what all of them share: minimum history, error, seasons, the split of time.
 
-What a method learns must be expressible as a `SeriesState`, because numpy alone predicts from it while serving. A
-method that cannot be expressed so belongs in another registered model, not here.
+What a method learns must be expressible as a component of `pyfuncs.components`, because numpy alone predicts from it
+while serving. A method that cannot be expressed so belongs in another registered model, not here.
 
 To add a method, write one file:
 
@@ -9,12 +9,13 @@ To add a method, write one file:
         name = "my_method"
 
         def minimum_bins(self, step_seconds: int) -> int: ...
-        def fit(self, values, start_epoch_seconds, step_seconds) -> SeriesState: ...
-        def refit(self, state, values, start_epoch_seconds, step_seconds) -> SeriesState: ...
+        def fit(self, values, start_epoch_seconds, step_seconds, horizon_steps) -> Component: ...
+        def refit(self, component, values, start_epoch_seconds, step_seconds, begins) -> list[Component]: ...
 
 and list it in `methods.METHODS`. It is done when `tests/conformance/test_forecasters.py` passes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import Permanent
 from maximus_assets.features.calendar import DAY_SECONDS, WEEK_SECONDS
-from maximus_assets.pyfuncs.state import SeriesState
+from maximus_assets.pyfuncs.components import Component
 
 Array = NDArray[np.float64]
 
@@ -48,26 +49,28 @@ class Forecaster(Protocol):
     """One forecasting method.
 
     `values` are grid bins in the series' unit, shape (n,), NaN where missing; bin i starts at
-    `start_epoch_seconds + i * step_seconds`. The same arguments always give the same state.
+    `start_epoch_seconds + i * step_seconds`. The same arguments always give the same components.
     """
 
     @property
     def name(self) -> str:
-        """The method, as it appears in a state and in the report."""
+        """The method, as it appears in a component and in the report."""
         ...
 
     def minimum_bins(self, step_seconds: int) -> int:
         """How many bins `fit` needs, at most half of them missing."""
         ...
 
-    def fit(self, values: Array, start_epoch_seconds: int, step_seconds: int) -> SeriesState:
+    def fit(
+        self, values: Array, start_epoch_seconds: int, step_seconds: int, horizon_steps: int
+    ) -> Component:
         """Choose a structure and estimate it.
 
         A structure is chosen by validation on the bins from `validation_start(len(values))` on; what the backtest
         calibrates on are the same bins.
 
         Returns:
-            A finite state without names and with zero-width intervals.
+            A finite component.
 
         Raises:
             ShortHistoryError: There are fewer than `minimum_bins` bins, or more than half are missing.
@@ -75,9 +78,23 @@ class Forecaster(Protocol):
         ...
 
     def refit(
-        self, state: SeriesState, values: Array, start_epoch_seconds: int, step_seconds: int
-    ) -> SeriesState:
-        """Keep a state's structure and dynamics, estimate its level and season anew; much cheaper than `fit`."""
+        self,
+        component: Component,
+        values: Array,
+        start_epoch_seconds: int,
+        step_seconds: int,
+        begins: Sequence[int],
+    ) -> list[Component]:
+        """Keep a component's structure and dynamics, estimate what drifts anew; much cheaper than `fit`.
+
+        Args:
+            component: What `fit` gave.
+            values: The whole history.
+            start_epoch_seconds: Start of its first bin.
+            step_seconds: Width of a bin.
+            begins: Bins, ascending. The i-th component rests on `values[:begins[i]]` alone, whatever the others are;
+                asked for together they may share their work.
+        """
         ...
 
 
@@ -101,7 +118,7 @@ def validation_start(length: int) -> int:
     return length - round(0.35 * length)
 
 
-def split(values: Array, step_seconds: int) -> Parts:
+def split(values: Array, step_seconds: int, judged_ratio: float | None = None) -> Parts:
     """Split a history by time.
 
     The judging part is the last 30 %, or seven days where those are more, but never above 40 %. What precedes it is
@@ -110,6 +127,7 @@ def split(values: Array, step_seconds: int) -> Parts:
     Args:
         values: Shape (n,), NaN where missing.
         step_seconds: Width of a bin, > 0.
+        judged_ratio: Judge this share instead, in (0, 1).
 
     Raises:
         ShortHistoryError: There is less than `MINIMUM_DAYS` of history or half of it is missing.
@@ -119,6 +137,8 @@ def split(values: Array, step_seconds: int) -> Parts:
     require_history(values, required, step_seconds)
     week = WEEK_SECONDS // step_seconds
     judged = min(max(round(0.3 * length), week), round(0.4 * length))
+    if judged_ratio is not None:
+        judged = round(judged_ratio * length)
     judging_start = length - judged
     return Parts(validation_start(judging_start), judging_start, length)
 

@@ -18,24 +18,21 @@ from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.errors import Permanent
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.features.calendar import DAY_SECONDS
+from maximus_assets.features.events import Event
 from maximus_assets.features.grid import to_grid
 from maximus_assets.models.crew import Crew, crew_for
 from maximus_assets.models.fleet import Finished, each
-from maximus_assets.models.forecasting.backtest import (
-    Backtest,
-    History,
-    HorizonScore,
-    backtest,
-    best,
-    calibration_mase,
-    scores,
-)
+from maximus_assets.models.forecasting.backtest import Backtest, History, alone, plan, replay
 from maximus_assets.models.forecasting.base import Array
-from maximus_assets.models.forecasting.methods import BASELINE, METHODS
+from maximus_assets.models.forecasting.combination import NAME as COMBINATION
+from maximus_assets.models.forecasting.combination import combine
+from maximus_assets.models.forecasting.methods import BASELINE, methods
+from maximus_assets.models.forecasting.scoring import HorizonScore, calibration_loss, is_preferred, scores
 from maximus_assets.pyfuncs.state import SeriesState
 
-CHOICE_MARGIN: Final = 0.02
-"""By how much a method must undercut the baseline on the calibration part to be chosen."""
+CHOICE_DOUBT: Final = 0.25
+"""By how much, as a share, the combination may lose to the baseline on the calibration part and still be chosen: that part
+may be a day or two, while a mean of methods seldom loses on what follows."""
 
 WORST_MASE: Final = 1.02
 """A choice whose error on the judging part is more than 2 % above the baseline's is vetoed: the baseline is used."""
@@ -58,12 +55,13 @@ REPORT_SCHEMA: Final = pl.Schema(
         "baseline_mae": pl.Float64(),
         "mase": pl.Float64(),
         "mase_in_sample": pl.Float64(),
+        "decision_loss": pl.Float64(),
         "coverage": pl.Float64(),
         "coverage_strict": pl.Float64(),
         "coverage_error": pl.Float64(),
     }
 )
-"""One row for each series, method and horizon; figures as `backtest.HorizonScore`, null where undefined."""
+"""One row for each series, method and horizon; figures as `scoring.HorizonScore`, null where undefined."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,7 @@ def learn(
     *,
     progress: Callable[[Finished], None] = lambda _: None,
     crew: Crew | None = None,
+    events: tuple[Event, ...] = (),
 ) -> LearntForecaster:
     """Learn a forecaster for every series; the same grid gives the same answer, whoever does the work.
 
@@ -101,6 +100,7 @@ def learn(
         step_seconds: Width of a bin: a divisor of a day, at least `GRID_SECONDS`.
         progress: Told of each series as it finishes.
         crew: Who does the work; None for the usual one (`crew.crew_for`).
+        events: What is known ahead, past and to come, of every series.
 
     Raises:
         ValueError: The step is no divisor of a day or below `GRID_SECONDS`.
@@ -126,7 +126,7 @@ def learn(
 
     def load(name: str) -> History:
         _, sensor, start, length = places[name]
-        return _history(whole.slice(start, length), sensor, step_seconds)
+        return replace(_history(whole.slice(start, length), sensor, step_seconds), events=tuple(events))
 
     chosen = crew or crew_for(len(places), SERIES_SECONDS)
     states: list[SeriesState] = []
@@ -155,8 +155,46 @@ def _learn_one(history: History) -> tuple[SeriesState, list[dict[str, object]]]:
         raise UnsolvableError(f"its coefficients cannot be solved for: {error}") from error
 
 
+@dataclass(frozen=True)
+class Tried:
+    """Everything that was tried on one series.
+
+    Attributes:
+        results: Each method by itself, and their combination, by name.
+        preferred_name: What did best on the calibration part; nothing of the judging part entered.
+    """
+
+    results: dict[str, Backtest]
+    preferred_name: str
+
+    @property
+    def preferred(self) -> Backtest:
+        """Its backtest."""
+        return self.results[self.preferred_name]
+
+
+def try_all(history: History, *, judged_ratio: float | None = None, horizon: int | None = None) -> Tried:
+    """Backtest every method and their combination, and choose between that and the baseline.
+
+    Args:
+        history: The series.
+        judged_ratio: Share of the history that is judged; None for `base.split`'s own.
+        horizon: How many steps ahead; None for a day.
+
+    Raises:
+        ShortHistoryError: The history is too short, or has too many holes.
+    """
+    found = plan(history, judged_ratio=judged_ratio, horizon=horizon)
+    replays = {method.name: replay(method, history, found) for method in methods(history.events)}
+    results = {name: alone(name, each, history, found) for name, each in replays.items()}
+    results[COMBINATION] = combine(replays, history, found)
+    baseline, step = results[BASELINE.name], history.step_seconds
+    loss = calibration_loss(results[COMBINATION], baseline, step)
+    return Tried(results, COMBINATION if is_preferred(loss, CHOICE_DOUBT) else BASELINE.name)
+
+
 def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]]:
-    """Backtest every method on one series and keep the better.
+    """Backtest every method on one series and keep their combination, or the baseline.
 
     Args:
         history: The series.
@@ -167,27 +205,23 @@ def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]
     Raises:
         ShortHistoryError: The history is too short, or has too many holes.
     """
-    results: dict[str, Backtest] = {method.name: backtest(method, history) for method in METHODS}
-    baseline = results[BASELINE.name]
-    errors = [
-        (name, calibration_mase(result, baseline, history.step_seconds)) for name, result in results.items()
-    ]
-    preferred = best(errors, BASELINE.name, CHOICE_MARGIN)
-    judged = {name: scores(result, baseline, history) for name, result in results.items()}
-    is_vetoed = _is_worse(judged[preferred])
-    chosen = BASELINE.name if is_vetoed else preferred
+    tried = try_all(history)
+    baseline = tried.results[BASELINE.name]
+    judged = {name: scores(result, baseline, history) for name, result in tried.results.items()}
+    is_vetoed = _is_worse(judged[tried.preferred_name])
+    chosen = BASELINE.name if is_vetoed else tried.preferred_name
     rows: list[dict[str, object]] = [
         {
             "method": name,
             "is_chosen": name == chosen,
-            "is_vetoed": is_vetoed and name == preferred,
+            "is_vetoed": is_vetoed and name == tried.preferred_name,
             "is_baseline": name == BASELINE.name,
             **asdict(score),
         }
         for name, found in judged.items()
         for score in found
     ]
-    return results[chosen].state, rows
+    return tried.results[chosen].state, rows
 
 
 def _is_worse(judged: tuple[HorizonScore, ...]) -> bool:

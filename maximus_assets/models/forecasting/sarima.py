@@ -11,6 +11,7 @@ errors on the validation bins instead.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,13 +22,12 @@ from maximus_assets.features.calendar import fourier_columns
 from maximus_assets.models.forecasting.base import (
     Array,
     day_steps,
-    horizon_steps,
     require_history,
     validation_start,
     week_steps,
 )
 from maximus_assets.models.forecasting.rolling import Block, horizons, hourly, roll
-from maximus_assets.pyfuncs.state import SeriesState
+from maximus_assets.pyfuncs.components import Component, Recursion
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,10 @@ RIDGE: Final = 1e-3
 OUTLIER_DEVIATIONS: Final = 4.0
 """How many robust standard deviations (1.4826 times the median absolute deviation) make an outlier."""
 
+ERROR_DAYS: Final = 14
+"""The errors' coefficients are estimated on this many last days: ten of them settle with a thousand bins, and the time it
+takes grows with the bins."""
+
 _LEAST_ERROR: Final = 1e-12
 
 
@@ -79,7 +83,9 @@ class Sarima:
         """A day and a half."""
         return max(8, 3 * day_steps(step_seconds) // 2)
 
-    def fit(self, values: Array, start_epoch_seconds: int, step_seconds: int) -> SeriesState:
+    def fit(
+        self, values: Array, start_epoch_seconds: int, step_seconds: int, horizon_steps: int
+    ) -> Component:
         """Choose the structure with the least validation error; its dynamics come from before the validation bins.
 
         Raises:
@@ -92,26 +98,37 @@ class Sarima:
         for structure in STRUCTURES:
             if structure.needed_days > known_days:
                 continue
-            state = estimate(structure, values[:begin], start_epoch_seconds, step_seconds)
-            score = _score(state, values, begin, start_epoch_seconds, step_seconds)
+            found = estimate(structure, values[:begin], start_epoch_seconds, step_seconds, horizon_steps)
+            score = _score(found, values, begin, start_epoch_seconds, step_seconds)
             if best is None or score < best_score:
-                best_score, best = score, state
+                best_score, best = score, found
         assert best is not None
-        return self.refit(best, values, start_epoch_seconds, step_seconds)
+        return self.refit(best, values, start_epoch_seconds, step_seconds, [len(values)])[0]
 
     def refit(
-        self, state: SeriesState, values: Array, start_epoch_seconds: int, step_seconds: int
-    ) -> SeriesState:
+        self,
+        component: Component,
+        values: Array,
+        start_epoch_seconds: int,
+        step_seconds: int,
+        begins: Sequence[int],
+    ) -> list[Component]:
         """Estimate the regression anew and keep the errors' coefficients."""
-        if not len(state.regression):
-            return state
-        regression = _regress(
-            values, start_epoch_seconds, step_seconds, state.day_harmonics, state.week_harmonics
-        )
-        return replace(state, regression=regression)
+        assert isinstance(component, Recursion)
+        if not len(component.regression):
+            return [component] * len(begins)
+        harmonics = component.day_harmonics, component.week_harmonics
+        return [
+            replace(
+                component, regression=_regress(values[:begin], start_epoch_seconds, step_seconds, *harmonics)
+            )
+            for begin in begins
+        ]
 
 
-def estimate(structure: Structure, values: Array, start_epoch_seconds: int, step_seconds: int) -> SeriesState:
+def estimate(
+    structure: Structure, values: Array, start_epoch_seconds: int, step_seconds: int, horizon_steps: int
+) -> Recursion:
     """Estimate a structure's coefficients.
 
     Args:
@@ -119,11 +136,9 @@ def estimate(structure: Structure, values: Array, start_epoch_seconds: int, step
         values: Shape (n,), NaN where missing.
         start_epoch_seconds: Start of the first bin.
         step_seconds: Width of a bin.
-
-    Returns:
-        A state without names and with zero-width intervals.
+        horizon_steps: How many steps ahead it will be asked for.
     """
-    horizon, day = horizon_steps(step_seconds), day_steps(step_seconds)
+    day = day_steps(step_seconds)
     season = {0: 0, 1: day, 7: week_steps(step_seconds)}[structure.season_days]
     # A harmonic needs more than two bins a cycle.
     day_harmonics = min(structure.day_harmonics, max(0, (day - 1) // 2))
@@ -135,12 +150,11 @@ def estimate(structure: Structure, values: Array, start_epoch_seconds: int, step
         regression = _regress(values, start_epoch_seconds, step_seconds, day_harmonics, week_harmonics)
         times = start_epoch_seconds + step_seconds * np.arange(len(values), dtype=np.int64)
         noise = values - fourier_columns(times, day_harmonics, week_harmonics) @ regression
-    ar, ma = errors(noise, structure.order)
-    return SeriesState(
-        target="",
-        sensor="",
+    ar, ma = errors(noise[-ERROR_DAYS * day :], structure.order)
+    return Recursion(
         method=Sarima.name,
         step_seconds=step_seconds,
+        horizon_steps=horizon_steps,
         # Half a day beyond the season, so that the errors' state has settled.
         minimum_bins=season + max(1, day // 2) if season else day,
         season_steps=season,
@@ -149,9 +163,6 @@ def estimate(structure: Structure, values: Array, start_epoch_seconds: int, step
         regression=regression,
         ar=ar,
         ma=ma,
-        floor=-np.inf,
-        lower=np.zeros(horizon),
-        upper=np.zeros(horizon),
     )
 
 
@@ -214,13 +225,13 @@ def _regress(
 
 
 def _score(
-    state: SeriesState, values: Array, begin: int, start_epoch_seconds: int, step_seconds: int
+    component: Recursion, values: Array, begin: int, start_epoch_seconds: int, step_seconds: int
 ) -> float:
     """Mean over the judged horizons of the logarithm of the mean absolute error of hourly means.
 
     The logarithm makes horizons of different difficulty, and series of any unit, weigh alike.
     """
-    rolled = roll([Block(state, begin, len(values))], values, start_epoch_seconds, step_seconds)
+    rolled = roll([Block(component, begin, len(values))], values, start_epoch_seconds, step_seconds)
     deviations = np.abs(hourly(rolled.errors, step_seconds))
     means = []
     for column in horizons(step_seconds).values():

@@ -3,17 +3,18 @@
 Hyndman and Athanasopoulos, Forecasting: Principles and Practice (3rd ed., 2021), section 5.2.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from maximus_assets.models.forecasting.base import (
     Array,
     day_steps,
-    horizon_steps,
     require_history,
     validation_start,
     week_steps,
 )
-from maximus_assets.pyfuncs.state import SeriesState
+from maximus_assets.pyfuncs.components import Component, Recursion
 
 
 class SeasonalNaive:
@@ -28,7 +29,13 @@ class SeasonalNaive:
         """A day and a half: one to look back to, some to compare on."""
         return max(8, 3 * day_steps(step_seconds) // 2)
 
-    def fit(self, values: Array, start_epoch_seconds: int, step_seconds: int) -> SeriesState:  # noqa: ARG002 - a season has no phase
+    def fit(
+        self,
+        values: Array,
+        start_epoch_seconds: int,  # noqa: ARG002 - a season has no phase
+        step_seconds: int,
+        horizon_steps: int,
+    ) -> Component:
         """Choose the season. Equal errors choose the day.
 
         Raises:
@@ -37,34 +44,29 @@ class SeasonalNaive:
         require_history(values, self.minimum_bins(step_seconds), step_seconds)
         day, week = day_steps(step_seconds), week_steps(step_seconds)
         season = week if _error(values, week) < _error(values, day) else day
-        horizon = horizon_steps(step_seconds)
-        nothing = np.empty(0)
-        return SeriesState(
-            target="",
-            sensor="",
+        return Recursion(
             method=self.name,
             step_seconds=step_seconds,
             minimum_bins=season,
+            horizon_steps=horizon_steps,
             season_steps=season,
             day_harmonics=0,
             week_harmonics=0,
-            regression=nothing,
-            ar=nothing.copy(),
-            ma=nothing.copy(),
-            floor=-np.inf,
-            lower=np.zeros(horizon),
-            upper=np.zeros(horizon),
+            regression=np.empty(0),
+            ar=np.empty(0),
+            ma=np.empty(0),
         )
 
     def refit(
         self,
-        state: SeriesState,
+        component: Component,
         values: Array,  # noqa: ARG002 - there is nothing to estimate
         start_epoch_seconds: int,  # noqa: ARG002 - the same
         step_seconds: int,  # noqa: ARG002 - the same
-    ) -> SeriesState:
-        """The same state: a season has no coefficients."""
-        return state
+        begins: Sequence[int],
+    ) -> list[Component]:
+        """The same component: a season has no coefficients."""
+        return [component] * len(begins)
 
 
 def _error(values: Array, season: int) -> float:

@@ -106,7 +106,7 @@ def test_each_horizon_is_held_to_it_alone():
     rows = [row(), row(horizon_hours=24, coverage=0.80, coverage_strict=0.80)]
     verdict = interval_coverage_holds(report(*rows))
     assert not verdict.passed
-    assert verdict.reasons[0].startswith("24 h ahead")
+    assert verdict.reasons[0].startswith("24h ahead")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_a_file_is_backtested_and_written_as_json(tmp_path):
     source, report = write(tmp_path / "demand.csv", 24 * 15), tmp_path / "report.json"
     result = CliRunner().invoke(app, ["--telemetry", str(source), "--json", str(report)])
     assert result.exit_code == 0, result.output
-    for text in ("demand/demand_count", "1 h", "6 h", "24 h", "sarima", "MASE", "coverage"):
+    for text in ("demand/demand_count", "1h", "6h", "24h", "combination", "MASE", "coverage"):
         assert text in result.stdout
     (one,) = json.loads(report.read_text())
     assert one["step_seconds"] == 3600

@@ -3,18 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maximus_assets.models.forecasting.backtest import (
-    MAX_REFITS,
-    History,
-    backtest,
-    best,
-    r_squared,
-    ratio,
-    refits,
-    scores,
-)
+from maximus_assets.models.forecasting.backtest import MAX_REFITS, History, backtest, refits
 from maximus_assets.models.forecasting.base import ShortHistoryError, split
 from maximus_assets.models.forecasting.rolling import Block, horizons, hourly, roll
+from maximus_assets.models.forecasting.scoring import is_preferred, r_squared, ratio, scores
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
 
 START = 1_772_409_600
@@ -37,7 +29,7 @@ def test_days_of_history_are_too_few_where_bins_are_long():
 
 def test_each_horizon_is_judged_against_the_hour_it_is_about():
     values = np.arange(2000.0)
-    state = SeasonalNaive().fit(values, START, 300)
+    state = SeasonalNaive().fit(values, START, 300, 288)
     rolled = roll([Block(state, 1500, 1600)], values, START, 300)
     assert rolled.origins.tolist() == list(range(1500, 1600, 12))
     assert rolled.actuals[0, :3].tolist() == [1500, 1501, 1502]
@@ -56,7 +48,7 @@ def test_horizons_shorter_than_a_bin_are_not_judged(step: int, expected: dict[in
 
 def test_blocks_carried_side_by_side_forecast_as_each_alone():
     values = 10.0 + np.random.default_rng(1).normal(size=1000)
-    state = SeasonalNaive().fit(values, START, 900)
+    state = SeasonalNaive().fit(values, START, 900, 96)
     blocks = [Block(state, 500, 596), Block(state, 596, 692), Block(state, 692, 700)]
     together = roll(blocks, values, START, 900).forecasts
     alone = np.concatenate([roll([block], values, START, 900).forecasts for block in blocks])
@@ -70,13 +62,13 @@ class Recorder(SeasonalNaive):
         self.fitted: list[int] = []
         self.refitted: list[int] = []
 
-    def fit(self, values, start_epoch_seconds, step_seconds):
+    def fit(self, values, start_epoch_seconds, step_seconds, horizon_steps):
         self.fitted.append(len(values))
-        return super().fit(values, start_epoch_seconds, step_seconds)
+        return super().fit(values, start_epoch_seconds, step_seconds, horizon_steps)
 
-    def refit(self, state, values, start_epoch_seconds, step_seconds):
-        self.refitted.append(len(values))
-        return super().refit(state, values, start_epoch_seconds, step_seconds)
+    def refit(self, component, values, start_epoch_seconds, step_seconds, begins):
+        self.refitted.extend(begins)
+        return super().refit(component, values, start_epoch_seconds, step_seconds, begins)
 
 
 def test_a_method_is_fitted_once_and_refitted_each_day_on_what_precedes_it():
@@ -134,10 +126,13 @@ def test_intervals_cover_the_stated_share_of_a_stationary_series():
         assert score.coverage == pytest.approx(0.9, abs=0.03)
 
 
-def test_another_method_is_chosen_only_for_a_clear_gain():
-    assert best([("seasonal_naive", 1.0), ("other", 0.981)], "seasonal_naive", 0.02) == "seasonal_naive"
-    assert best([("seasonal_naive", 1.0), ("other", 0.979)], "seasonal_naive", 0.02) == "other"
-    assert best([("seasonal_naive", 1.0), ("other", np.inf)], "seasonal_naive", 0.02) == "seasonal_naive"
+@pytest.mark.parametrize(
+    ("loss", "is_used"), [(0.5, True), (1.0, False), (1.149, True), (1.151, False), (np.inf, False)]
+)
+def test_the_baseline_is_used_where_the_other_loses_clearly_or_nothing_tells_them_apart(
+    loss: float, is_used: bool
+):
+    assert is_preferred(loss, 0.15) is is_used
 
 
 def test_a_year_is_refitted_daily_and_longer_parts_evenly_and_no_more_often():
@@ -158,7 +153,7 @@ def test_years_of_days_are_backtested_with_a_bounded_number_of_refits():
 def test_a_gap_a_season_ago_is_not_filled_from_what_is_still_to_come():
     values = np.random.default_rng(3).random(600)
     values[232:256] = np.nan
-    state = replace(SeasonalNaive().fit(values, START, 3600), season_steps=168, minimum_bins=168)
+    state = replace(SeasonalNaive().fit(values, START, 3600, 24), season_steps=168, minimum_bins=168)
     later = np.where(np.arange(600) >= 400, values + 100.0, values)
     before, after = (
         roll([Block(state, 400, 424)], each, START, 3600).forecasts[0] for each in (values, later)
@@ -168,5 +163,5 @@ def test_a_gap_a_season_ago_is_not_filled_from_what_is_still_to_come():
 
 def test_where_nothing_was_seen_before_an_origin_nothing_seen_after_it_is_taken():
     values = np.where(np.arange(600) < 405, np.nan, 7.0)
-    state = replace(SeasonalNaive().fit(np.ones(600), START, 3600), season_steps=168, minimum_bins=168)
+    state = replace(SeasonalNaive().fit(np.ones(600), START, 3600, 24), season_steps=168, minimum_bins=168)
     assert not roll([Block(state, 400, 424)], values, START, 3600).forecasts[0].any()

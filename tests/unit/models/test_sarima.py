@@ -6,7 +6,9 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from maximus_assets.features.calendar import fourier_columns
 from maximus_assets.models.forecasting.sarima import Sarima, Structure, errors, estimate
+from maximus_assets.pyfuncs.components import Component, Recursion
 from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.state import SeriesState
 
 START = 1_772_409_600
 STEP = 3600
@@ -20,7 +22,18 @@ def correlated(length: int, seed: int) -> np.ndarray:
     return values
 
 
-def ahead(state, values: np.ndarray) -> np.ndarray:
+def ahead(component: Component, values: np.ndarray) -> np.ndarray:
+    horizon = component.horizon_steps
+    state = SeriesState(
+        target="",
+        sensor="",
+        method=component.method,
+        components=(component,),
+        weights=np.ones(horizon),
+        floor=-np.inf,
+        lower=np.zeros(horizon),
+        upper=np.zeros(horizon),
+    )
     end = START + STEP * (len(values) - 1)
     (answer,) = predict({("", ""): state}, [SeriesWindow("", "", end, values)], state.horizon_steps)
     return answer.mean
@@ -33,7 +46,7 @@ def test_a_regression_with_arima_errors_forecasts_what_statsmodels_does(order, h
     values = 100.0 + 20.0 * np.sin(2 * np.pi * at / 86_400) + correlated(700, 1)
     if hole is not None:
         values[hole] = np.nan
-    state = estimate(Structure(0, 3, 2, order, 0.0), values, START, STEP)
+    state = estimate(Structure(0, 3, 2, order, 0.0), values, START, STEP, 24)
     columns = fourier_columns(START + STEP * np.arange(724), 3, 2) @ state.regression
     noise = values - columns[:700]
     # The state holds the autoregression with its difference folded in; statsmodels wants it without.
@@ -45,7 +58,7 @@ def test_a_regression_with_arima_errors_forecasts_what_statsmodels_does(order, h
 def test_a_seasonal_difference_forecasts_what_statsmodels_does():
     at = np.arange(800)
     values = 100.0 + 20.0 * np.sin(2 * np.pi * at / 24) + correlated(800, 2)
-    state = estimate(Structure(1, 0, 0, (2, 0, 1), 0.0), values, START, STEP)
+    state = estimate(Structure(1, 0, 0, (2, 0, 1), 0.0), values, START, STEP, 24)
     model = SARIMAX(values, order=(2, 0, 1), seasonal_order=(0, 1, 0, 24))
     filtered = model.filter([*state.ar, *state.ma, 1.0])
     assert ahead(state, values) == pytest.approx(filtered.forecast(24), rel=1e-4)
@@ -87,7 +100,8 @@ def test_a_weekly_shape_is_found_when_there_is_one():
         + 80.0 * weekday * np.sin(np.pi * (at % 24) / 24)
         + np.random.default_rng(4).normal(0, 1, len(at))
     )
-    state = Sarima().fit(values, START, STEP)
+    state = Sarima().fit(values, START, STEP, 24)
+    assert isinstance(state, Recursion)
     assert state.season_steps == 168 or state.week_harmonics > 0
     actual = 100.0 + 80.0 * ((((at[:24] + len(at)) // 24) % 7) < 5) * np.sin(np.pi * (at[:24] % 24) / 24)
     assert np.abs(ahead(state, values) - actual).mean() < 6.0
@@ -95,5 +109,5 @@ def test_a_weekly_shape_is_found_when_there_is_one():
 
 def test_a_random_walk_is_forecast_near_its_last_value():
     values = 1000.0 + np.cumsum(np.random.default_rng(6).normal(size=20 * 24))
-    state = Sarima().fit(values, START, STEP)
+    state = Sarima().fit(values, START, STEP, 24)
     assert np.abs(ahead(state, values)[:3] - values[-1]).max() < 5.0

@@ -12,7 +12,6 @@ def test_states_survive_the_file_to_the_last_bit(make_state):
         make_state(),
         make_state(
             target="api",
-            method="sarima",
             season_steps=0,
             day_harmonics=1,
             regression=np.array([0.1, np.pi, -1e300]),
@@ -21,6 +20,7 @@ def test_states_survive_the_file_to_the_last_bit(make_state):
             floor=0.0,
             lower=-np.arange(12.0),
             upper=np.arange(12.0),
+            horizon_steps=12,
         ),
         make_state(target="empty.ünicode", floor=3.5),
     ]
@@ -61,7 +61,7 @@ def test_a_file_of_another_format_is_refused(make_state):
 
 def test_a_file_that_lacks_a_field_is_refused(make_state):
     with np.load(io.BytesIO(dump([make_state()]))) as archive:
-        content = {name: archive[name] for name in archive.files if name != "ma_length"}
+        content = {name: archive[name] for name in archive.files if name != "recursion_ma_length"}
     buffer = io.BytesIO()
     np.savez(buffer, **content)
     with pytest.raises(BadInputError, match="ma_length"):
@@ -81,11 +81,13 @@ def test_a_file_that_lacks_a_field_is_refused(make_state):
         {"upper": np.full(288, -0.1)},
         {"lower": np.empty(0), "upper": np.empty(0)},
         {"floor": np.nan},
+        {"weights": np.full(288, 0.5)},
+        {"weights": np.ones(287)},
     ],
     ids=str,
 )
 def test_a_state_that_could_not_forecast_cannot_be_made(make_state, changes):
-    with pytest.raises(BadInputError, match="state of shop/demand_count"):
+    with pytest.raises(BadInputError, match=r"state of shop/demand_count|seasonal_naive component"):
         make_state(**changes)
 
 

@@ -72,7 +72,7 @@ def test_a_version_carries_its_evidence_and_becomes_the_candidate(
     }
     card = registry.download(version, "model/model_card.md", tmp_path).read_text(encoding="utf-8")
     for said in (
-        "demo-shop/request_rate_per_second | sarima | 2880 | 0.0%",
+        "demo-shop/request_rate_per_second | combination | 2880 | 0.0%",
         "2026-02-02 00:00 to 2026-02-11 23:55 UTC",
         "host/cpu_used_cores: too short",
         "forecaster_beats_seasonal_naive: passed",
@@ -100,7 +100,7 @@ def test_a_version_whose_states_were_changed_after_it_was_learnt_is_found_out(
     version = log_forecaster(registry, learnt, learnt_shop.grid, learnt_shop.origin)
     (stored,) = (tmp_path / "artifacts").rglob("state.npz")
     state = learnt.states[0]
-    stored.write_bytes(dump([replace(state, regression=state.regression * (1 + 1e-9))]))
+    stored.write_bytes(dump([replace(state, weights=np.roll(state.weights, 1))]))
 
     verdicts = {verdict.name: verdict for verdict in judge(registry, version)}
 

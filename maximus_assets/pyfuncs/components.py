@@ -1,0 +1,132 @@
+"""The parts a forecast is mixed from: what each method has learnt, as vectors and whole numbers.
+
+A component is data; the arithmetic is in `recursion` and `direct`. A method that needs another arithmetic adds a class
+here, its arithmetic beside it, and a branch in `forecasting`.
+"""
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.features.calendar import DAY_SECONDS, WEEK_SECONDS, column_count
+from maximus_assets.pyfuncs.direct import bucket_edges, column_total
+from maximus_assets.pyfuncs.past import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """What all of them have.
+
+    Attributes:
+        method: Which method it is of.
+        step_seconds: Width of a grid bin, > 0.
+        minimum_bins: How many bins a window must span.
+        horizon_steps: How many steps ahead it may be asked for, >= 1.
+    """
+
+    method: str
+    step_seconds: int
+    minimum_bins: int
+    horizon_steps: int
+
+    VECTORS: ClassVar[tuple[str, ...]] = ()
+    """Fields that are vectors of finite float64."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be forecast with.
+
+        Raises:
+            BadInputError: A figure is out of its range or not finite, or lengths disagree.
+        """
+        for name in self.VECTORS:
+            vector = getattr(self, name)
+            if vector.ndim != 1 or vector.dtype != np.float64 or not np.isfinite(vector).all():
+                raise self.error("must be a vector of finite float64", name)
+            vector.flags.writeable = False
+        if self.step_seconds <= 0 or self.minimum_bins < 1 or self.horizon_steps < 1:
+            raise self.error("must be positive", "step_seconds, minimum_bins, horizon_steps")
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what only this kind can tell."""
+
+    def error(self, why: str, column: str) -> BadInputError:
+        """What is wrong, and where."""
+        return BadInputError(why, source=f"{self.method} component", column=column)
+
+    def equals(self, other: "Component") -> bool:
+        """Whether every figure is the same, to the last bit."""
+        return type(self) is type(other) and all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Recursion(Component):
+    """A seasonal ARIMA around a regression on the calendar (`pyfuncs.recursion` states the model).
+
+    Attributes:
+        season_steps: Bins in the seasonal difference, 0 without one; at most `minimum_bins`.
+        day_harmonics: Of the regression, >= 0.
+        week_harmonics: Of the regression, >= 0.
+        regression: Coefficients of `features.calendar.fourier_columns` in the series' unit; empty without regression.
+        ar: Autoregressive coefficients from lag 1 on, ordinary differences folded in.
+        ma: Moving-average coefficients from lag 1 on.
+    """
+
+    season_steps: int
+    day_harmonics: int
+    week_harmonics: int
+    regression: Array
+    ar: Array
+    ma: Array
+
+    VECTORS: ClassVar[tuple[str, ...]] = ("regression", "ar", "ma")
+
+    def check(self) -> None:
+        """Refuse a season beyond the window, and a regression of other columns."""
+        if not 0 <= self.season_steps <= self.minimum_bins:
+            raise self.error("must lie within the minimum", "season_steps")
+        if len(self.regression) not in {0, column_count(self.day_harmonics, self.week_harmonics)}:
+            raise self.error("does not match the harmonics", "regression")
+
+
+@dataclass(frozen=True, eq=False)
+class Direct(Component):
+    """A linear forecast with coefficients of its own for each stretch of steps ahead (`pyfuncs.direct`).
+
+    Attributes:
+        coefficients: By stretch and column, one stretch after the other.
+        day: Usual value at each bin of the day, from the Unix epoch on, in the series' unit.
+        week: The same of the week.
+        bounds: What is looked up in the past is brought back within these two, the lower first.
+        events: Starts and ends of known events in epoch seconds, in order and without overlap, one after the other.
+    """
+
+    coefficients: Array
+    day: Array
+    week: Array
+    bounds: Array
+    events: Array
+
+    VECTORS: ClassVar[tuple[str, ...]] = ("coefficients", "day", "week", "bounds", "events")
+
+    def check(self) -> None:
+        """Refuse lengths that disagree with the step and the horizon."""
+        stretches = len(bucket_edges(self.horizon_steps, self.step_seconds)) - 1
+        if len(self.coefficients) != stretches * column_total(self.step_seconds):
+            raise self.error("does not match step and horizon", "coefficients")
+        expected = max(1, DAY_SECONDS // self.step_seconds), max(7, WEEK_SECONDS // self.step_seconds)
+        if (len(self.day), len(self.week)) != expected:
+            raise self.error("must be as long as a day and a week", "day, week")
+        if len(self.bounds) != 2 or self.bounds[0] > self.bounds[1]:
+            raise self.error("must be a lower and an upper one", "bounds")
+        if len(self.events) % 2 or (np.diff(self.events) <= 0.0).any():
+            raise self.error("must be starts and ends in order", "events")
+
+    @property
+    def by_stretch(self) -> Array:
+        """The coefficients, shape (stretches, columns)."""
+        return self.coefficients.reshape(-1, column_total(self.step_seconds))
