@@ -14,7 +14,8 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from maximus_assets.contracts.clock import Clock, SystemClock
-from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.errors import BadInputError, Retryable
+from maximus_assets.contracts.prediction import JudgedForecasts
 from serving.dashboard.page import STATIC, Pages
 from serving.gateway.app import create_app
 from serving.gateway.events import EventHub
@@ -33,8 +34,9 @@ from serving.monitor.host import HostSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector, Source
 from serving.observability import PREDICTORS_SWAPS_TOTAL, show_champion
-from serving.predictors.catalogue import Catalogue
+from serving.predictors.catalogue import Catalogue, Loaded, VersionRefusedError
 from serving.predictors.inference import Forecaster
+from serving.predictors.shadow import Shadow
 from serving.predictors.shelf import Shelf
 from serving.settings import Settings
 from serving.settings import load as load_settings
@@ -96,6 +98,40 @@ class ChampionFollower:
         )
 
 
+@dataclass
+class ChallengerFollower:
+    """Keeps the versions in shadow as the registry names them, each tested by the same windows as a champion."""
+
+    catalogue: Catalogue
+    forecaster: Forecaster
+    shadow: Shadow
+
+    async def refresh(self) -> None:
+        """Load what is new; which they are was learnt when the champion was looked for."""
+        known = {loaded.version: loaded for loaded in self.shadow.challengers.values()}
+        loaded: dict[str, Loaded] = {}
+        for alias, version in self.catalogue.challengers.items():
+            if version in self.shadow.dropped:
+                continue
+            try:
+                loaded[alias] = known.get(version) or await self.catalogue.load_challenger(
+                    version, self.forecaster.frame
+                )
+            except VersionRefusedError as error:
+                self.shadow.drop(version, str(error))
+            except (Retryable, OSError):
+                continue  # the registry or the disk; the next look tries again
+        self.shadow.follow(loaded)
+
+    def take(self) -> tuple[JudgedForecasts, ...]:
+        """What champion and challengers expected since the last call."""
+        return self.shadow.take()
+
+    def status(self) -> dict[str, str]:
+        """How each does, in words."""
+        return self.shadow.status()
+
+
 def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
     """One source for each host target, one for all simulated ones.
 
@@ -138,7 +174,10 @@ def build_loop(
     clock = clock or SystemClock()
     collector = Collector(build_sources(settings, clock) if sources is None else tuple(sources))
     catalogue = catalogue or Catalogue(settings.mlflow_uri, shelf=Shelf(settings.data_dir / "champion"))
-    forecaster = Forecaster(champion=lambda: catalogue.champion)
+    shadow = Shadow()
+    forecaster = Forecaster(
+        champion=lambda: catalogue.champion, notice=lambda: catalogue.notice, answered=shadow.begin
+    )
     store = KnowledgeStore(database_url, is_pooled=database_url != direct_url)
     queries = KnowledgeQueries(read_url, is_pooled=database_url != direct_url)
     cycle = Cycle(
@@ -159,6 +198,7 @@ def build_loop(
         recorder=Recorder(store, Spool(settings.spool_dir)),
         lease=Lease(direct_url, clock),
         champion=ChampionFollower(catalogue, forecaster),
+        shadow=ChallengerFollower(catalogue, forecaster, shadow),
         clock=clock,
         period_seconds=settings.loop_period_seconds,
         warm_up=fill,
