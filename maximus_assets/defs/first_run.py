@@ -49,7 +49,8 @@ STAGES: Final[dict[str, str]] = {
     "feature_table": "feature table made",
     "forecaster_candidate": "forecaster learnt and registered",
     "forecaster_gates": "forecaster judged",
-    "forecaster_champion": "forecaster promoted",
+    "forecaster_challenger": "forecaster let in",
+    "forecaster_champion": "champion settled",
 }
 """Step of the run -> what has been done when it ends."""
 

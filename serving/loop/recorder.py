@@ -193,7 +193,7 @@ class Recorder:
         try:
             async with self._writing("judged"):
                 await self._store.record_judged(judged)
-        except KnowledgeUnavailableError as error:
+        except Exception as error:  # noqa: BLE001 - versions in shadow must not cost the loop a turn, whatever they said
             _log.warning("judged_forecasts_lost", count=len(judged), reason=str(error))
 
     async def beat(self, heartbeat: Heartbeat) -> None:

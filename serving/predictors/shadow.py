@@ -207,16 +207,19 @@ def of_champion(forecasts: Mapping[str, Forecast], end_at: datetime) -> JudgedFo
     ]
     if not usable:
         return None
-    return JudgedForecasts(
-        role=CHAMPION,
-        model_version=usable[0].model_version,
-        issued_at=end_at,
-        series=tuple(Series(target=one.target, sensor=one.sensor) for one in usable),
-        next_mean=tuple(one.points[0].mean for one in usable),
-        next_lower=tuple(one.points[0].lower for one in usable),
-        next_upper=tuple(one.points[0].upper for one in usable),
-        hour_mean=tuple(float(np.mean([point.mean for point in one.points[:HOUR_STEPS]])) for one in usable),
-    )
+    figures = np.array(
+        [
+            (
+                one.points[0].mean,
+                one.points[0].lower,
+                one.points[0].upper,
+                sum(point.mean for point in one.points[:HOUR_STEPS]) / HOUR_STEPS,
+            )
+            for one in usable
+        ]
+    ).T
+    series = tuple(Series(target=one.target, sensor=one.sensor) for one in usable)
+    return _judged(CHAMPION, usable[0].model_version, end_at, series, figures)
 
 
 def read_judged(
@@ -262,5 +265,15 @@ def read_judged(
         lower, mean, upper = figures
         columns.append(np.stack([mean[:, 0], lower[:, 0], upper[:, 0], mean[:, :HOUR_STEPS].mean(axis=1)]))
     whole = np.concatenate(columns, axis=1) if columns else np.empty((4, 0))
-    next_mean, next_lower, next_upper, hour_mean = (tuple(row.tolist()) for row in whole)
-    return JudgedForecasts(role, version, end_at, tuple(series), next_mean, next_lower, next_upper, hour_mean)
+    return _judged(role, version, end_at, tuple(series), whole)
+
+
+def _judged(
+    role: str, version: str, end_at: datetime, series: tuple[Series, ...], figures: Floats
+) -> JudgedForecasts:
+    """Figures (next mean, lower, upper, hour mean; by series) in the single precision they are kept in."""
+    with np.errstate(over="ignore"):
+        kept = figures.astype(np.float32)
+    if not np.isfinite(kept).all():
+        raise UnusableAnswerError("its figures are beyond single precision")
+    return JudgedForecasts(role, version, end_at, series, *(tuple(map(float, row)) for row in kept))

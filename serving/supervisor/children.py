@@ -93,6 +93,8 @@ class Ground:
             "MAXIMUS_DATABASE_DIRECT_URL": self.urls.app,
             "MAXIMUS_DATABASE_READ_URL": self.urls.read,
             "MAXIMUS_REDIS_URL": self.redis_url,
+            "MAXIMUS_SHADOW_HOURS": str(settings.shadow_hours),
+            "MAXIMUS_SHADOW_HOURS_AFTER_DRIFT": str(settings.shadow_hours_after_drift),
             "MAXIMUS_TARGETS": TARGETS.dump_json(settings.targets).decode(),
             "MAXIMUS_LOOP_PERIOD_SECONDS": str(settings.loop_period_seconds),
             "MAXIMUS_LOG_LEVEL": settings.log_level,
