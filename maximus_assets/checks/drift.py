@@ -36,6 +36,8 @@ _LEAST_BINS: Final = 36
 _LEVELS: Final = np.arange(1, 10) / 10
 _LOOK_BACK: Final = timedelta(hours=24)
 _NAMED: Final = 5
+MOST_NAMED: Final = 50
+"""Most drifted series a verdict lists by name."""
 
 REFERENCE: Final = pl.Schema(
     {
@@ -204,5 +206,10 @@ def _verdict(name: str, said: Mapping[str, str], judged: int) -> Verdict:
         name=name,
         passed=share <= SHARE,
         reasons=tuple(reasons),
-        measured={"series_count": judged, "drifted_count": len(said), "drifted_ratio": share},
+        measured={
+            "series_count": judged,
+            "drifted_count": len(said),
+            "drifted_ratio": share,
+            "drifted_series": ",".join(sorted(said)[:MOST_NAMED]),
+        },
     )

@@ -25,6 +25,7 @@ from maximus_assets.defs.resources import EvidenceResource, FramesResource, Regi
 from maximus_assets.defs.telemetry import OWNERS, check_result
 from maximus_assets.features.table import RECIPE_HASH
 from maximus_assets.models.forecasting.learn import learn
+from maximus_assets.registry import cuts
 from maximus_assets.registry.gates import judge
 from maximus_assets.registry.packaging import Origin, log_forecaster
 from maximus_assets.registry.promotion import REQUIRED_GATES
@@ -89,6 +90,7 @@ def forecaster_candidate(
     stamp = frames.store().stamp("feature_table")
     with errors_told_to_dagster():
         registry = models.registry()
+        grid, history_cuts = cuts.apply(grid, cuts.cuts_of(registry, FORECASTER))
         learnt = learn(grid, progress=context.log.info)
         if not learnt.states:
             reasons = "; ".join(f"{series}: {why}" for series, why in learnt.skipped.items())
@@ -101,6 +103,7 @@ def forecaster_candidate(
             data_version=stamp.version if stamp else "",
             code_revision=code_revision(),
             dagster_run_id=context.run.run_id,
+            history_cuts=cuts.as_tag(history_cuts),
             recipe=context.run.tags.get(RECIPE_TAG, NIGHTLY_RECIPE),
         )
         version = log_forecaster(registry, learnt, grid, origin)
@@ -183,7 +186,7 @@ def forecaster_challenger(
 )
 def forecaster_champion(
     context: dg.AssetExecutionContext, models: RegistryResource, evidence: EvidenceResource
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Look at what champion and challengers expected and what came, and act on it."""
     with errors_told_to_dagster():
         settled = settle(
@@ -199,7 +202,7 @@ def forecaster_champion(
     unjudged = "nothing has been forecast long enough to judge"
     verdicts = [found.get(name) or Verdict(name=name, passed=True, reasons=(unjudged,)) for name in DRIFT]
     champion = settled.champion
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         data_version=dg.DataVersion(str(champion.number) if champion else "none"),
         check_results=[check_result(verdict, "forecaster_champion", blocking=False) for verdict in verdicts],
         metadata={

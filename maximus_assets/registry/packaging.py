@@ -61,6 +61,7 @@ class Origin:
         code_revision: Revision of this code.
         dagster_run_id: The run that learnt it, empty outside Dagster.
         recipe: Why it was learnt; there is one challenger for each.
+        history_cuts: What of the history was left out because demand changed (`registry.cuts.as_tag`).
     """
 
     trained_at: datetime
@@ -69,6 +70,7 @@ class Origin:
     code_revision: str
     dagster_run_id: str = ""
     recipe: str = naming.NIGHTLY_RECIPE
+    history_cuts: str = ""
 
     def tags(self) -> dict[str, str]:
         """The evidence tags of `contracts.naming`."""
@@ -80,6 +82,7 @@ class Origin:
             naming.TAG_TRAINED_AT: self.trained_at.isoformat(),
             naming.TAG_DATA_VERSION: self.data_version,
             naming.TAG_RECIPE: self.recipe,
+            naming.TAG_HISTORY_CUTS: self.history_cuts,
         }
 
 

@@ -29,6 +29,7 @@ from maximus_assets.contracts.naming import (
     CHAMPION,
     TAG_DEMOTED_AT,
     TAG_DRIFTED_AT,
+    TAG_DRIFTED_SERIES,
     TAG_DRIFTED_WHY,
     TAG_EVIDENCE,
     TAG_PROMOTED_AT,
@@ -119,7 +120,13 @@ def settle(registry: Registry, name: str, *, read: Read, rules: Rules, clock: Cl
     events: list[str] = []
     if not all(verdict.passed for verdict in drift[:2]) and TAG_DRIFTED_AT not in champion.tags:
         why = "; ".join(reason for verdict in drift[:2] if not verdict.passed for reason in verdict.reasons)
-        champion = registry.tag(champion, {TAG_DRIFTED_AT: now.isoformat(), TAG_DRIFTED_WHY: why})
+        named = {name for verdict in drift[:2] for name in str(verdict.measured["drifted_series"]).split(",")}
+        tags = {
+            TAG_DRIFTED_AT: now.isoformat(),
+            TAG_DRIFTED_WHY: why,
+            TAG_DRIFTED_SERIES: ",".join(sorted(named - {""})),
+        }
+        champion = registry.tag(champion, tags)
         events.append(f"version {champion.number} has drifted: {why}")
     _describe(registry, champion)
     evidence = _Evidence(scores, outcomes.known_series, rules, now)

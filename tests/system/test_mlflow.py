@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.errors import Retryable
 from maximus_assets.contracts.naming import CANDIDATE, CHAMPION, FORECASTER
 from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS
@@ -118,7 +119,7 @@ def test_what_was_promoted_outlives_a_kill_of_the_server(server, learnt_shop, tm
     registry = Registry(server.uri)
     version = log_forecaster(registry, learnt_shop.learnt, learnt_shop.grid, learnt_shop.origin)
     registry.tag(version, {f"gate.{gate}": "passed" for gate in REQUIRED_GATES})
-    promote(registry, version)
+    promote(registry, version, clock=SystemClock())
 
     server.stop()
     began = time.monotonic()
