@@ -188,10 +188,12 @@ class Registry:
                 self.client.set_model_version_tag(version.name, str(version.number), key, value)
         return self.version(version.name, version.number)
 
-    def versions(self, name: str) -> list[Version]:
-        """Every version of `name`, the newest first; empty when the model does not exist."""
+    def versions(self, name: str, limit: int) -> list[Version]:
+        """The newest versions of `name`, at most `limit`, the newest first; empty when the model does not exist."""
         with registry_errors(f"listing the versions of {name}"):
-            found = self.client.search_model_versions(f"name='{name}'", max_results=1000)
+            found = self.client.search_model_versions(
+                f"name='{name}'", max_results=limit, order_by=["version_number DESC"]
+            )
         return [
             self.version(name, number) for number in sorted((int(it.version) for it in found), reverse=True)
         ]
