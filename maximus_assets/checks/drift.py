@@ -51,7 +51,7 @@ REFERENCE: Final = pl.Schema(
         "mae": pl.Float64(),
     }
 )
-"""One row for each series and quarter of a day (UTC): deciles of the values, share of the values at or below each, the
+"""One row for each series and quarter of a day (UTC): deciles of the values, shares of the values at or below and below each, the
 largest distance of a training day from it, how many days there were, and the backtest's mean absolute error of the hour
 ahead (null where it could not be judged)."""
 
@@ -186,8 +186,10 @@ def _quarters(frame: pl.DataFrame) -> dict[tuple[str, str, int], dict[int, Array
 
 
 def _shares(values: Array, deciles: Array) -> Array:
+    """Shares of the values at or below each decile, then of those below it: a step may move to either side."""
     ordered = np.sort(values)
-    return np.searchsorted(ordered, deciles, side="right") / len(ordered)
+    sides = [np.searchsorted(ordered, deciles, side=side) for side in ("right", "left")]
+    return np.concatenate(sides) / len(ordered)
 
 
 def _distance(values: Array, deciles: Array, shares: Array) -> float:

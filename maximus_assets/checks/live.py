@@ -30,7 +30,8 @@ LEVEL: Final = 0.01
 """Chance at which a bound of an interval lies beyond the truth. Small, for evidence is looked at every hour anew."""
 
 LEAST_COVERAGE: Final = INTERVAL_COVERAGE - 0.1
-"""A challenger whose intervals hold fewer outcomes live is not promoted, however small its errors are."""
+"""A challenger whose intervals hold fewer outcomes live, and fewer than the champion's, is not promoted, however small its
+errors are."""
 
 RENEWAL_MARGIN: Final = 0.05
 """How much worse a challenger may be, beyond noise excluded, to replace a champion that is only old."""
@@ -204,7 +205,7 @@ def judge_challenger(scores: pl.DataFrame, standing: Standing, rules: Rules, kno
         for name, it in (("error", error), ("decision loss", loss))
         if it.low > 1.0
     ]
-    if coverage < LEAST_COVERAGE:
+    if coverage < min(LEAST_COVERAGE, other):
         against.append(f"only {coverage:.1%} of outcomes lie within its intervals")
     is_better = min(error.high, loss.high) < 1.0
     is_renewal = standing.champion_age_hours >= rules.renew_hours and (

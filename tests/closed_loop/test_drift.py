@@ -43,7 +43,7 @@ SHOP = Target(
 )
 MONDAY = datetime(2026, 2, 16, tzinfo=UTC)
 WAKES = datetime(2026, 2, 20, 1, tzinfo=UTC)
-CHANGE = SeasonChange(MONDAY + timedelta(hours=1), later_hours=6.0)
+CHANGE = SeasonChange(MONDAY + timedelta(hours=1), later_hours=-6.0)
 
 
 class World:
@@ -87,7 +87,8 @@ class World:
             # By the server's clock these months have long expired, and it would drop them.
             self.runner._recorder._maintained_on = self.clock.now().date()
             await self.runner.step()
-            while (running := self.runner._shadow.shadow._round) is not None and not running.is_over:
+            # A thread ends it, so there is nothing to wait for but its word.
+            while (running := self.runner._shadow.shadow._round) is not None and not running.is_over:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
     async def follow(self):
@@ -194,6 +195,7 @@ async def test_a_change_of_season_brings_a_new_champion_and_nobody_typed_anythin
     await world.look_for_drift()
     aliases = world.registry.aliases(FORECASTER)
     assert aliases[CHAMPION] == 1
+    assert aliases["challenger-drift"] == max(aliases.values())  # learnt of the new season alone
     successor = world.registry.version(FORECASTER, aliases["challenger-drift"])
     assert successor.tags[TAG_RECIPE] == "drift"
 
@@ -215,7 +217,9 @@ async def test_a_change_of_season_brings_a_new_champion_and_nobody_typed_anythin
     evidence = last_evidence(world.registry.named(FORECASTER, CHAMPION))
     assert evidence.passed
     assert evidence.measured["hours"] >= 8
-    assert evidence.measured["error_ratio_high"] < 1.0
+    figures = evidence.measured
+    assert min(figures["error_ratio_high"], figures["decision_loss_ratio_high"]) < 1.0
+    assert max(figures["error_ratio_low"], figures["decision_loss_ratio_low"]) <= 1.0
     async with KnowledgeQueries(database.read) as queries:
         latest = (await queries.decisions(limit=1))[0]
     assert latest.model_version == str(successor.number)
