@@ -14,15 +14,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from maximus_assets.contracts.base import floor_to_step
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.contracts.verdict import Verdict
 
 Array = NDArray[np.float64]
 
-SLACK: Final = 1.5
-"""Error, in units of the backtest's, up to which a CUSUM does not grow: half-way from as expected to twice that."""
+SLACK: Final = 2.0
+"""Error, in units of the backtest's, up to which a CUSUM does not grow: half-way from as expected to three times that."""
 
-ALARM: Final = 8.0
+ALARM: Final = 10.0
 """How much above the slack must have come together for an alarm, in the same units."""
 
 LARGEST_ERROR: Final = 4.0
@@ -97,7 +98,7 @@ def make_reference(grid: pl.DataFrame, report: pl.DataFrame) -> pl.DataFrame:
 def input_resembles_training(actuals: pl.DataFrame, reference: pl.DataFrame, now: datetime) -> Verdict:
     """Whether the last day's values are distributed as some day of the training was.
 
-    For each quarter of a day the Kolmogorov-Smirnov distance to the training's deciles. A series has drifted when one
+    For each whole quarter of a day (UTC) the Kolmogorov-Smirnov distance to the training's deciles. A series has drifted when one
     lies more than half-way from that of the most unusual training day to a complete separation (distance 1).
 
     Args:
@@ -108,7 +109,9 @@ def input_resembles_training(actuals: pl.DataFrame, reference: pl.DataFrame, now
     known = {(row[TARGET], row[SENSOR], row["quarter"]): row for row in reference.iter_rows(named=True)}
     apart: dict[str, float] = {}
     judged: set[str] = set()
-    recent = actuals.filter(pl.col(OBSERVED_AT) >= now - _LOOK_BACK)
+    # Whole quarters alone: half of a rising morning is unlike any whole one.
+    until = floor_to_step(now, QUARTER_HOURS * 3600)
+    recent = actuals.filter(pl.col(OBSERVED_AT).is_between(until - _LOOK_BACK, until, closed="left"))
     for (target, sensor, quarter), days in _quarters(recent).items():
         row = known.get((target, sensor, quarter))
         if row is None:
