@@ -106,9 +106,10 @@ def need(
     learnt_from = {tags.get(TAG_DATA_VERSION), candidate.tags.get(TAG_DATA_VERSION) if candidate else None}
     if data_version not in learnt_from:
         return Need(must_learn=True, reason="the data has changed since the champion was learnt")
+    learnt = "" if newest.number == champion.number else f"; version {newest.number}, learnt since, is"
     return Need(
         must_learn=False,
-        reason=f"version {champion.number} is champion, and version {newest.number} is {max(age_hours, 0.0):.1f} h old",
+        reason=f"version {champion.number} is champion{learnt or ' and'} {max(age_hours, 0.0):.1f} h old",
     )
 
 
