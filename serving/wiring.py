@@ -14,7 +14,8 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from maximus_assets.contracts.clock import Clock, SystemClock
-from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.errors import BadInputError, Retryable
+from maximus_assets.contracts.prediction import JudgedForecasts
 from maximus_assets.contracts.target import PRODUCT
 from maximus_assets.prometheus.feeds import feeds
 from serving.dashboard.page import STATIC, Pages
@@ -40,8 +41,9 @@ from serving.monitor.redis import RedisSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector, Source
 from serving.observability import PREDICTORS_SWAPS_TOTAL, show_champion
-from serving.predictors.catalogue import Catalogue
+from serving.predictors.catalogue import Catalogue, Loaded, VersionRefusedError
 from serving.predictors.inference import Forecaster
+from serving.predictors.shadow import Shadow
 from serving.predictors.shelf import Shelf
 from serving.settings import Settings
 from serving.settings import load as load_settings
@@ -103,6 +105,40 @@ class ChampionFollower:
         )
 
 
+@dataclass
+class ChallengerFollower:
+    """Keeps the versions in shadow as the registry names them, each tested by the same windows as a champion."""
+
+    catalogue: Catalogue
+    forecaster: Forecaster
+    shadow: Shadow
+
+    async def refresh(self) -> None:
+        """Load what is new; which they are was learnt when the champion was looked for."""
+        known = {loaded.version: loaded for loaded in self.shadow.challengers.values()}
+        loaded: dict[str, Loaded] = {}
+        for alias, version in self.catalogue.challengers.items():
+            if version in self.shadow.dropped:
+                continue
+            try:
+                loaded[alias] = known.get(version) or await self.catalogue.load_challenger(
+                    version, self.forecaster.frame
+                )
+            except VersionRefusedError as error:
+                self.shadow.drop(version, str(error))
+            except (Retryable, OSError):
+                continue  # the registry or the disk; the next look tries again
+        self.shadow.follow(loaded)
+
+    def take(self) -> tuple[JudgedForecasts, ...]:
+        """What champion and challengers expected since the last call."""
+        return self.shadow.take()
+
+    def status(self) -> dict[str, str]:
+        """How each does, in words."""
+        return self.shadow.status()
+
+
 def build_sources(settings: Settings, clock: Clock) -> tuple[Source, ...]:
     """A host's kernel and GPUs, a source for each Prometheus section, one for simulated targets, the product's servers.
 
@@ -160,7 +196,10 @@ def build_loop(
     database_url, direct_url, read_url = _database(settings)
     clock = clock or SystemClock()
     catalogue = catalogue or Catalogue(settings.mlflow_uri, shelf=Shelf(settings.data_dir / "champion"))
-    forecaster = Forecaster(champion=lambda: catalogue.champion)
+    shadow = Shadow()
+    forecaster = Forecaster(
+        champion=lambda: catalogue.champion, notice=lambda: catalogue.notice, answered=shadow.begin
+    )
     own_models = ChampionSource(
         PRODUCT,
         windows=lambda: cycle.windows,
@@ -193,6 +232,7 @@ def build_loop(
         recorder=Recorder(store, Spool(settings.spool_dir)),
         lease=Lease(direct_url, clock),
         champion=ChampionFollower(catalogue, forecaster),
+        shadow=ChallengerFollower(catalogue, forecaster, shadow),
         clock=clock,
         period_seconds=settings.loop_period_seconds,
         warm_up=fill,

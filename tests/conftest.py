@@ -216,7 +216,7 @@ def spare_postgres(postgres_template: PostgresServer) -> Iterator[PostgresServer
 def database(postgres: PostgresServer) -> DatabaseUrls:
     """The knowledge base, empty."""
     with psycopg.connect(postgres.urls.owner) as connection:
-        for table in ("metrics", "forecasts", "decisions", "heartbeat"):
+        for table in ("metrics", "forecasts", "judged_forecasts", "decisions", "heartbeat"):
             connection.execute(f"DELETE FROM knowledge.{table}")
         connection.execute("UPDATE knowledge.lease SET holder = '', epoch = 0, expires_at = '-infinity'")
     return postgres.urls

@@ -4,11 +4,13 @@ The signature is declared here, never inferred. The caller hands over raw grid w
 one row for each series and step.
 """
 
-from typing import Final, Literal
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from maximus_assets.contracts.base import Contract, Instant, Name
+from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
 
 FORECAST_INPUT: Final[dict[str, str]] = {
     "target": "string",
@@ -38,6 +40,9 @@ FORECAST_PARAMS: Final[dict[str, int]] = {"horizon_steps": 12}
 INTERVAL_COVERAGE: Final = 0.9
 """Share of outcomes a forecast interval is meant to hold."""
 
+HOUR_STEPS: Final = 3600 // GRID_SECONDS
+"""Bins of the hour ahead whose mean a forecaster is judged by, in the backtest and live."""
+
 ForecastStatus = Literal["ok", "cold", "unknown_series"]
 """`cold`: the window is too short or too full of holes. `unknown_series`: the champion never learnt it."""
 
@@ -66,7 +71,7 @@ class Forecast(Contract):
         sensor: The sensor.
         issued_at: Start of the last grid bin the forecast knew.
         status: `ok`, or why there are no points.
-        reason: The status in words when it is not `ok`.
+        reason: The status in words when it is not `ok`; else what is to be known of the champion, mostly nothing.
         method: How this series is forecast (`seasonal_naive`, `sarima`), empty when there are no points.
         model_version: Registry version of the champion, empty when there was none.
         coverage: Share of outcomes the interval is meant to hold.
@@ -89,3 +94,27 @@ class Forecast(Contract):
             msg = f"a forecast has points exactly when its status is ok, not {self.status} with {len(self.points)}"
             raise ValueError(msg)
         return self
+
+
+class JudgedForecasts(NamedTuple):
+    """What one version expected of many series at one bin: as little as judging it needs.
+
+    Attributes:
+        role: `champion` or `challenger-<recipe>`: what the version was when it said so.
+        model_version: Registry version.
+        issued_at: Start of the last bin it knew.
+        series: Those it had a forecast for; each of what follows has one figure for each, in the sensor's unit.
+        next_mean: Expected in the bin that follows, the one the loop plans by.
+        next_lower: Lower bound of its interval.
+        next_upper: Upper bound.
+        hour_mean: Mean expected over the hour that follows.
+    """
+
+    role: str
+    model_version: str
+    issued_at: datetime
+    series: tuple[Series, ...]
+    next_mean: tuple[float, ...]
+    next_lower: tuple[float, ...]
+    next_upper: tuple[float, ...]
+    hour_mean: tuple[float, ...]

@@ -2,7 +2,8 @@
 
 How they divide the work: every night one run reads the day that ended and learns from it. The sensor asks for days the
 night missed (the machine was off) and for days whose telemetry grew afterwards. The condition carries what the sensor
-brought in, or what somebody imported, on to a new champion. None of them walks past a failed gate.
+brought in, or what somebody imported, on to a new challenger. Every hour it is settled who is champion; what is learnt
+because a champion drifted is asked for in `defs.drift`. None of them walks past a failed gate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from maximus_assets.defs.partitions import DAILY
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
 
 NIGHTLY_CRON: Final = "10 0 * * *"
+HOURLY_CRON: Final = "40 * * * *"
 GRACE: Final = timedelta(minutes=40)
 """How long after midnight the sensor leaves the day that ended to the nightly run."""
 
@@ -73,7 +75,13 @@ def when_gates_pass() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
 
 CHAIN: Final = tuple(
     dg.AssetKey(name)
-    for name in ("telemetry", "feature_table", "forecaster_candidate", "forecaster_champion")
+    for name in (
+        "telemetry",
+        "feature_table",
+        "forecaster_candidate",
+        "forecaster_challenger",
+        "forecaster_champion",
+    )
 )
 """What one night makes, in order. Runs name these assets one by one although their job has no others: from that list
 alone Dagster tells which run made a change and what follows it."""
@@ -91,12 +99,17 @@ import_file = dg.define_asset_job(
 retrain = dg.define_asset_job(
     "retrain",
     selection=dg.AssetSelection.assets(*CHAIN[1:]),
-    description="Learn the forecaster from the last four weeks, judge it, and promote it if every gate passes.",
+    description="Learn the forecaster from the last four weeks, judge it, and put it in shadow if every gate passes.",
 )
 read_and_retrain = dg.define_asset_job(
     "read_and_retrain",
     selection=dg.AssetSelection.assets(*CHAIN),
-    description="Read a day of telemetry, then learn, judge and promote, in one run.",
+    description="Read a day of telemetry, then learn, judge, put in shadow and settle who is champion, in one run.",
+)
+settle_champion = dg.define_asset_job(
+    "settle_champion",
+    selection=dg.AssetSelection.assets("forecaster_champion"),
+    description="Look at live evidence: drift, who forecasts better, who is champion.",
 )
 
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
@@ -114,6 +127,19 @@ def nightly_retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run a night, for the day before the tick."""
     day = (context.scheduled_execution_time.astimezone(UTC) - timedelta(days=1)).date().isoformat()
     return dg.RunRequest(run_key=day, partition_key=day, asset_selection=list(CHAIN))
+
+
+@dg.schedule(
+    job=settle_champion,
+    cron_schedule=HOURLY_CRON,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Forty minutes past every hour: settle on live evidence who is champion.",
+)
+def hourly_settlement(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run an hour, once there is something to settle; the hour is the key."""
+    hour = context.scheduled_execution_time.astimezone(UTC).strftime("%Y-%m-%dT%H")
+    return dg.RunRequest(run_key=hour, asset_selection=[CHAIN[-1]])
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from maximus_assets.contracts.naming import (
 )
 from maximus_assets.defs.frames import FramesStore, data_folder
 from maximus_assets.features.table import RECIPE_HASH
+from maximus_assets.registry.promotion import unpassed_gates
 from maximus_assets.registry.tracking import Registry, Version
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ STAGES: Final[dict[str, str]] = {
     "feature_table": "feature table made",
     "forecaster_candidate": "forecaster learnt and registered",
     "forecaster_gates": "forecaster judged",
-    "forecaster_champion": "forecaster promoted",
+    "forecaster_challenger": "forecaster let in",
+    "forecaster_champion": "champion settled",
 }
 """Step of the run -> what has been done when it ends."""
 
@@ -79,8 +81,9 @@ def need(
 ) -> Need:
     """Decide whether there is anything to do.
 
-    A candidate that was learnt from the present data and not promoted has been judged and found wanting: learning from
-    the same data again would end the same way, so it counts as done while the champion is fresh.
+    A candidate that was learnt from the present data and not promoted has been judged and found wanting, or is in shadow:
+    learning from the same data again would end the same way. It is what passed its gates last that must be fresh: a
+    champion that no challenger has beaten may be older.
 
     Args:
         champion: The champion, if there is one.
@@ -95,15 +98,18 @@ def need(
         return Need(must_learn=True, reason="the champion was built for another contract version")
     if tags.get(TAG_FEATURE_RECIPE) != RECIPE_HASH:
         return Need(must_learn=True, reason="the champion was learnt from another feature recipe")
-    trained_at = datetime.fromisoformat(tags.get(TAG_TRAINED_AT) or champion.created_at.isoformat())
+    newest = champion if candidate is None or unpassed_gates(candidate) else candidate
+    trained_at = datetime.fromisoformat(newest.tags.get(TAG_TRAINED_AT) or newest.created_at.isoformat())
     age_hours = (now - trained_at).total_seconds() / 3600
     if now - trained_at > FRESH:
-        return Need(must_learn=True, reason=f"the champion is {age_hours:.0f} h old")
+        return Need(must_learn=True, reason=f"what was learnt last is {age_hours:.0f} h old")
     learnt_from = {tags.get(TAG_DATA_VERSION), candidate.tags.get(TAG_DATA_VERSION) if candidate else None}
     if data_version not in learnt_from:
         return Need(must_learn=True, reason="the data has changed since the champion was learnt")
+    learnt = "" if newest.number == champion.number else f"; version {newest.number}, learnt since, is"
     return Need(
-        must_learn=False, reason=f"version {champion.number} is champion and {max(age_hours, 0.0):.1f} h old"
+        must_learn=False,
+        reason=f"version {champion.number} is champion{learnt or ' and'} {max(age_hours, 0.0):.1f} h old",
     )
 
 

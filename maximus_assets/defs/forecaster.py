@@ -1,8 +1,8 @@
-"""The forecaster: learnt, judged, promoted.
+"""The forecaster: learnt, judged, tried in shadow, promoted.
 
 The candidate is a version in the registry. Its gates are judged in a step of their own, from what was registered and
-without anything of the process that learnt it, so that they can be judged again later; the champion follows only when
-every one of them passed.
+without anything of the process that learnt it, so that they can be judged again later; it goes into shadow only when
+every one of them passed, and becomes champion on what happened there.
 """
 
 from collections.abc import Iterator
@@ -15,32 +15,47 @@ import polars as pl
 from maximus_assets.contracts.catalogue import DEMAND_SENSORS
 from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.errors import Permanent
-from maximus_assets.contracts.naming import CANDIDATE, FORECASTER
+from maximus_assets.contracts.naming import CANDIDATE, FORECASTER, NIGHTLY_RECIPE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
+from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.defs.automation import when_gates_pass
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.features import as_markdown
 from maximus_assets.defs.pictures import learnt_pictures
-from maximus_assets.defs.resources import FramesResource, RegistryResource
+from maximus_assets.defs.resources import EvidenceResource, FramesResource, RegistryResource
 from maximus_assets.defs.telemetry import OWNERS, check_result
 from maximus_assets.features.table import RECIPE_HASH
 from maximus_assets.models.forecasting.learn import learn
+from maximus_assets.registry import cuts
 from maximus_assets.registry.gates import judge
 from maximus_assets.registry.packaging import Origin, log_forecaster
-from maximus_assets.registry.promotion import REQUIRED_GATES, promote
+from maximus_assets.registry.promotion import REQUIRED_GATES
 from maximus_assets.registry.revision import code_revision
+from maximus_assets.registry.settlement import admit_candidate, settle
 from maximus_assets.registry.tracking import Registry, Version
 
 GATES: Final[dict[str, str]] = {
     "forecaster_beats_seasonal_naive": "On no horizon is it worse than repeating a season by more than 2 % MASE.",
     "interval_coverage_holds": "Its intervals hold the share of outcomes they say they hold.",
     "prediction_is_fast": "A call answers within the time a turn of the loop can spare.",
+    "champion_series_are_kept": "Every series the champion forecasts, and of which there is data, stays forecast.",
     "packaged_model_reproduces_training": "Loaded from the registry, it gives the numbers it gave when it was learnt.",
 }
 """Every gate of the forecaster and what it says when it passes."""
 
+DRIFT: Final[dict[str, str]] = {
+    "input_resembles_training": "The last day's demand is distributed as on some day of the training.",
+    "live_error_is_as_backtested": "The champion errs live as it did in the backtest.",
+    "champion_holds_against_naive": "The champion is not clearly worse, live, than repeating a season.",
+}
+"""What is looked at of the champion live, and what it says when it passes. Warnings: what follows from a failure is done,
+a retrain asked for or the champion demoted, rather than stopped."""
+
+RECIPE_TAG: Final = "maximus/recipe"
+"""Tag of a run that says why it learns; none means the night."""
+
 STALE_AFTER: Final = timedelta(hours=36)
-"""Age beyond which a champion is no longer fresh: a night was missed."""
+"""Age beyond which what was last let in is no longer fresh: a night was missed."""
 
 
 class NothingLearntError(Permanent):
@@ -76,6 +91,7 @@ def forecaster_candidate(
     stamp = frames.store().stamp("feature_table")
     with errors_told_to_dagster():
         registry = models.registry()
+        grid, history_cuts = cuts.apply(grid, cuts.cuts_of(registry, FORECASTER))
         learnt = learn(grid, progress=lambda done: context.log.info(str(done)) if done.is_milestone else None)
         if not learnt.states:
             reasons = "; ".join(f"{series}: {why}" for series, why in learnt.skipped.items())
@@ -88,6 +104,8 @@ def forecaster_candidate(
             data_version=stamp.version if stamp else "",
             code_revision=code_revision(),
             dagster_run_id=context.run.run_id,
+            history_cuts=cuts.as_tag(history_cuts),
+            recipe=context.run.tags.get(RECIPE_TAG, NIGHTLY_RECIPE),
         )
         version = log_forecaster(registry, learnt, grid, origin)
     return dg.MaterializeResult(
@@ -127,27 +145,78 @@ def forecaster_gates(models: RegistryResource) -> Iterator[dg.AssetCheckResult]:
     automation_condition=when_gates_pass(),
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=60), warn_window=STALE_AFTER),
     description=(
-        "The forecaster the loop uses, alias `champion`: the candidate once every gate has passed. The champion before "
-        "it keeps the alias `previous`."
+        "The candidate once every gate has passed: beside a champion it goes into shadow (alias `challenger-<recipe>`), "
+        "where the loop asks it too and nothing rests on its answers; without a champion it becomes champion at once."
     ),
     metadata={"registered_model": FORECASTER, "required_gates": ", ".join(REQUIRED_GATES)},
 )
-def forecaster_champion(
-    context: dg.AssetExecutionContext, models: RegistryResource
+def forecaster_challenger(
+    context: dg.AssetExecutionContext, models: RegistryResource, evidence: EvidenceResource
 ) -> dg.MaterializeResult[None]:
-    """Promote the candidate; the registry refuses one with a gate unpassed, whoever asks."""
+    """Let the candidate in; the registry refuses one with a gate unpassed, whoever asks."""
     with errors_told_to_dagster():
         registry = models.registry()
-        promotion = promote(registry, _candidate(registry))
-    champion = promotion.champion
-    context.log.info("%s is champion; it replaced version %s", champion, promotion.replaced or "none")
+        candidate = _candidate(registry)
+        admission = admit_candidate(registry, candidate, rules=evidence.rules(), clock=SystemClock())
+    context.log.info("%s is %s: %s", candidate, admission.alias, admission.reason)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(str(champion.number)),
+        data_version=dg.DataVersion(str(candidate.number)),
         metadata={
-            "version": champion.number,
-            "replaced_version": promotion.replaced or 0,
-            "is_changed": promotion.is_changed,
-            "registry": dg.MetadataValue.url(_page(models.tracking_uri, champion)),
+            "version": candidate.number,
+            "alias": admission.alias,
+            "reason": admission.reason,
+            "registry": dg.MetadataValue.url(_page(models.tracking_uri, candidate)),
+        },
+    )
+
+
+@dg.asset(
+    deps=[forecaster_challenger],
+    group_name="forecasting",
+    owners=OWNERS,
+    kinds={"mlflow", "postgresql"},
+    automation_condition=when_gates_pass(),
+    check_specs=[
+        dg.AssetCheckSpec(name, asset="forecaster_champion", description=said) for name, said in DRIFT.items()
+    ],
+    description=(
+        "The forecaster the loop uses, alias `champion`, settled on live evidence every hour: a challenger that forecasts "
+        "better beyond noise takes its place (the champion before keeps the alias `previous`), one that never does goes, "
+        "and a champion that is worse than repeating a season goes back into shadow."
+    ),
+    metadata={"registered_model": FORECASTER},
+)
+def forecaster_champion(
+    context: dg.AssetExecutionContext, models: RegistryResource, evidence: EvidenceResource
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Look at what champion and challengers expected and what came, and act on it."""
+    with errors_told_to_dagster():
+        settled = settle(
+            models.registry(), FORECASTER, read=evidence.read, rules=evidence.rules(), clock=SystemClock()
+        )
+        if settled.champion is None and settled.replaced is None:
+            raise NoCandidateError(
+                f"{FORECASTER} has no champion and no version that passed its gates; materialize forecaster_candidate"
+            )
+    for event in settled.events:
+        context.log.info(event)
+    found = {verdict.name: verdict for verdict in settled.drift}
+    unjudged = "nothing has been forecast long enough to judge"
+    verdicts = [found.get(name) or Verdict(name=name, passed=True, reasons=(unjudged,)) for name in DRIFT]
+    champion = settled.champion
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(str(champion.number) if champion else "none"),
+        check_results=[check_result(verdict, "forecaster_champion", blocking=False) for verdict in verdicts],
+        metadata={
+            "version": champion.number if champion else 0,
+            "replaced_version": settled.replaced or 0,
+            "events": list(settled.events),
+            "challengers": dg.MetadataValue.json(
+                {alias: it.verdict.model_dump() for alias, it in (settled.judgements or {}).items()}
+            ),
+            "registry": dg.MetadataValue.url(
+                _page(models.tracking_uri, champion) if champion else models.tracking_uri
+            ),
         },
     )
 

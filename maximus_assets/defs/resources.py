@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 from pydantic import ValidationError
 
+from maximus_assets.checks.live import Rules
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prometheus import PROMETHEUS, PrometheusSection
 from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS, Target
@@ -23,9 +24,14 @@ from maximus_assets.telemetry.arrivals import count_arrivals
 from maximus_assets.telemetry.frames import by_series
 from maximus_assets.telemetry.history import read_prometheus
 from maximus_assets.telemetry.ingest import read_metrics, read_plant
+from maximus_assets.telemetry.outcomes import Outcomes, read_outcomes
 
 TARGETS_VARIABLE = "MAXIMUS_TARGETS"
 PROMETHEUS_VARIABLE = "MAXIMUS_PROMETHEUS"
+HOURS_VARIABLE = "MAXIMUS_SHADOW_HOURS"
+DRIFT_HOURS_VARIABLE = "MAXIMUS_SHADOW_HOURS_AFTER_DRIFT"
+LONGEST_HOURS = 64
+"""A little less than the evidence that is read, for not every hour of it has an outcome."""
 
 
 def targets_from_environment() -> tuple[Target, ...]:
@@ -131,6 +137,41 @@ class TelemetrySources(dg.ConfigurableResource["TelemetrySources"]):
         return {t.name: t.demand_sensor for t in self.targets() if t.source == "host"}
 
 
+class EvidenceResource(dg.ConfigurableResource["EvidenceResource"]):
+    """Live evidence, and how much of it is enough.
+
+    Attributes:
+        database_read_url: The database that holds forecasts and metrics, as the role that may only read.
+    """
+
+    database_read_url: str
+
+    def read(self, since: datetime, until: datetime) -> Outcomes:
+        """What was forecast in a span of time, and what came."""
+        return read_outcomes(self.database_read_url, since, until)
+
+    def rules(self) -> Rules:
+        """The rules in force: the usual ones but for what the environment says.
+
+        Raises:
+            BadInputError: A variable is no number of hours.
+        """
+        usual = Rules()
+        return Rules(
+            minimum_hours=_hours(HOURS_VARIABLE, usual.minimum_hours),
+            minimum_hours_after_drift=_hours(DRIFT_HOURS_VARIABLE, usual.minimum_hours_after_drift),
+        )
+
+
+def _hours(variable: str, usual: int) -> int:
+    said = os.environ.get(variable, "")
+    if not said:
+        return usual
+    if not said.isdecimal() or not 1 <= int(said) <= LONGEST_HOURS:
+        raise BadInputError(f"{said!r} is no number of hours from 1 to {LONGEST_HOURS}", source=variable)
+    return int(said)
+
+
 class RegistryResource(dg.ConfigurableResource["RegistryResource"]):
     """The model registry.
 
@@ -159,6 +200,7 @@ def resources() -> dg.Definitions:
             "frames": FramesResource(),
             "frame_files": FrameIOManagerFactory(),
             "sources": TelemetrySources(database_read_url=dg.EnvVar("MAXIMUS_DATABASE_READ_URL")),
+            "evidence": EvidenceResource(database_read_url=dg.EnvVar("MAXIMUS_DATABASE_READ_URL")),
             "models": RegistryResource(tracking_uri=dg.EnvVar("MLFLOW_TRACKING_URI")),
         }
     )

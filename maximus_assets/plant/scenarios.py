@@ -1,5 +1,7 @@
 """What goes wrong, when, and what it looks like: labelled incidents, each announced by a precursor.
 
+A season that changes for good is no incident: nothing is wrong but what was learnt.
+
 Each week has one incident of every kind, in an order and at times drawn from the seed. A week is cut into as many
 equal slots as there are kinds and an incident keeps inside its slot, so none overlaps another, across weeks too. An
 incident shows nothing outside [precursor_at, ends_at).
@@ -45,6 +47,27 @@ class Incident:
     starts_at: datetime
     ends_at: datetime
     severity: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonChange:
+    """The service's day moves: its users live elsewhere from an instant on.
+
+    Attributes:
+        at: From when; aware.
+        later_hours: By how much the day comes later; negative for earlier.
+        over_hours: How long the old day fades into the new one, > 0.
+    """
+
+    at: datetime
+    later_hours: float
+    over_hours: float = 2.0
+
+    def weight(self, seconds: Indices) -> Floats:
+        """How much of the new day there is at each instant, 0 to 1, shape (n,)."""
+        since = (seconds - self.at.timestamp()) / (3600.0 * self.over_hours)
+        done: Floats = np.clip(since, 0.0, 1.0)
+        return done * done * (3.0 - 2.0 * done)
 
 
 class Disturbance(NamedTuple):

@@ -19,7 +19,7 @@ from maximus_assets.contracts.target import ReplicaSizing, Target
 from maximus_assets.contracts.telemetry import COLLECT_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE, Sample
 from maximus_assets.plant.noise import Floats, Indices, drift, eased, normals, uniforms
 from maximus_assets.plant.queueing import steady_state
-from maximus_assets.plant.scenarios import Incident, disturbance, incidents_of_week, week_of
+from maximus_assets.plant.scenarios import Incident, SeasonChange, disturbance, incidents_of_week, week_of
 
 _DAY: Final = 86_400
 _TROUGH_RATIO: Final = 0.11
@@ -46,15 +46,24 @@ class Plant:
         replicas: Replicas that serve, >= 1.
         service_time_ms: Mean time one replica works on one request, > 0. Load scales with capacity, so a faster
             service is a busier one.
+        season_change: When the shape of the day moves for good; never unless given.
     """
 
-    def __init__(self, seed: int, *, replicas: int = 12, service_time_ms: float = 50.0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        replicas: int = 12,
+        service_time_ms: float = 50.0,
+        season_change: SeasonChange | None = None,
+    ) -> None:
         if seed < 0 or replicas < 1 or not service_time_ms > 0:
             raise BadInputError(
                 f"seed {seed} must be >= 0, replicas {replicas} >= 1, service_time_ms {service_time_ms} > 0",
                 source="simulated service",
             )
         self._seed = seed
+        self._season_change = season_change
         self._replicas = replicas
         self._service_seconds = service_time_ms / 1000.0
         draws = uniforms(seed, (_SHAPE,), np.arange(4, dtype=np.int64))[0]
@@ -185,7 +194,11 @@ class Plant:
     def _load_ratio(self, seconds: Indices) -> Floats:
         """Load without counting noise or incidents, of capacity."""
         low, high = self._curve_bounds
-        day = _TROUGH_RATIO + _SWING_RATIO * (self._day_curve(seconds) - low) / (high - low)
+        curve = self._day_curve(seconds)
+        if (change := self._season_change) is not None:
+            moved = self._day_curve(seconds - round(3600 * change.later_hours))
+            curve = curve + change.weight(seconds) * (moved - curve)
+        day = _TROUGH_RATIO + _SWING_RATIO * (curve - low) / (high - low)
         # A day's factor holds at its noon and eases into the next day's, so that midnight shows no step.
         noon, ease = eased(seconds - _DAY // 2, _DAY)
         today, tomorrow = self._weekdays[(noon + 3) % 7], self._weekdays[(noon + 4) % 7]

@@ -1,7 +1,8 @@
 """The model card: what a version is, for whoever has to decide whether to trust it.
 
 Written once, when the version is registered, from what the learning process knows. The verdicts of the gates come later
-and are tags of the version; the card says which figures they judge.
+and are tags of the version; the card says which figures they judge. What is learnt of a version live is put before the
+card on the version's page (`live_section`); the artifact stays as it was registered.
 """
 
 from collections import Counter
@@ -11,9 +12,11 @@ from typing import Final
 import polars as pl
 
 from maximus_assets.checks.accuracy import forecaster_beats_seasonal_naive, interval_coverage_holds
+from maximus_assets.checks.drift import ALARM, SLACK
 from maximus_assets.contracts import naming
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
+from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.models.forecasting.learn import LearntForecaster
 from maximus_assets.models.forecasting.scoring import horizon_name
 from maximus_assets.pyfuncs.state import SeriesState
@@ -24,13 +27,16 @@ _LISTED: Final = 100
 _REST: Final = "\n\nThe rest is in `model/model_card.md` among the artifacts of this version's run.\n"
 
 
-def write_card(learnt: LearntForecaster, grid: pl.DataFrame, tags: Mapping[str, str]) -> str:
+def write_card(
+    learnt: LearntForecaster, grid: pl.DataFrame, tags: Mapping[str, str], reference: pl.DataFrame
+) -> str:
     """The card, Markdown: what helps to decide first, lists that grow with the fleet last.
 
     Args:
         learnt: What was learnt.
         grid: What it was learnt from.
         tags: The version's evidence tags.
+        reference: What live input and error are held against, columns of `checks.drift.REFERENCE`.
     """
     parts = [
         f"# {naming.FORECASTER}",
@@ -45,6 +51,7 @@ def write_card(learnt: LearntForecaster, grid: pl.DataFrame, tags: Mapping[str, 
         "## Backtest\n\nRolling origins over the judging part of each history, which neither the choice of the method nor "
         "the intervals have seen. MASE is against seasonal-naive: below 1 is better.\n\n"
         + _report_table(learnt.report),
+        "## Drift reference\n\n" + _reference_table(reference),
         "## What was learnt\n\n" + _series_table(learnt, grid),
         "## What was not learnt\n\n" + _skipped(learnt.skipped),
     ]
@@ -84,6 +91,48 @@ def _glance(learnt: LearntForecaster) -> str:
         cells = " | ".join(_figure(row[name]) for name in ("r2", "mase", "worst", "coverage"))
         lines.append(f"| {horizon_name(row['horizon_hours'])} | {row['series']} | {cells} |")
     return "\n".join(lines)
+
+
+def live_section(tags: Mapping[str, str], evidence: Verdict | None) -> str:
+    """What is known of a version since it was registered, Markdown.
+
+    Args:
+        tags: The version's tags as they are now.
+        evidence: The last live verdict on it, if there is one.
+    """
+    lines = ["## Live"]
+    for said, at, why in (
+        ("in shadow since", naming.TAG_SHADOWED_AT, ""),
+        ("champion since", naming.TAG_PROMOTED_AT, ""),
+        ("drift seen at", naming.TAG_DRIFTED_AT, naming.TAG_DRIFTED_WHY),
+        ("demoted at", naming.TAG_DEMOTED_AT, naming.TAG_DEMOTED_WHY),
+        ("retired from shadow at", naming.TAG_RETIRED_AT, naming.TAG_RETIRED_WHY),
+        ("taken back at", naming.TAG_WITHDRAWN_AT, naming.TAG_WITHDRAWN_WHY),
+    ):
+        if tags.get(at):
+            lines.append(f"- {said} {tags[at][:16]}" + (f": {tags[why]}" if tags.get(why) else ""))
+    if evidence is not None:
+        lines.append(
+            f"- {evidence.name}: {'yes' if evidence.passed else 'no'}; {'; '.join(evidence.reasons)}"
+        )
+    return "\n".join(lines if len(lines) > 1 else [*lines, "- nothing yet"])
+
+
+def _reference_table(reference: pl.DataFrame) -> str:
+    lines = [
+        (
+            "Live values of the last day are held against the training's deciles of the same quarter of a day; live "
+            f"errors against the backtest's by a CUSUM that grows above {SLACK:g} times it and alarms at {ALARM:g}.\n"
+        ),
+        "| series | quarter | median | most unusual training day | error 1 h ahead |",
+        f"|{'---|' * 5}",
+    ]
+    lines += [
+        f"| {row['target']}/{row['sensor']} | {6 * row['quarter']:02d}-{6 * row['quarter'] + 6:02d} h "
+        f"| {row['deciles'][4]:.4g} | {row['worst_distance']:.2f} | {_figure(row['mae'])} |"
+        for row in reference.head(_LISTED).iter_rows(named=True)
+    ]
+    return "\n".join(lines + _more(reference.height))
 
 
 def _span(grid: pl.DataFrame) -> str:

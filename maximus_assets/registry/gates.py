@@ -21,15 +21,20 @@ from maximus_assets.checks.accuracy import (
     interval_coverage_holds,
     prediction_is_fast,
 )
+from maximus_assets.contracts.naming import CHAMPION
 from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT
 from maximus_assets.contracts.verdict import Verdict
-from maximus_assets.registry.packaging import ANSWER, PROBE, REPORT
+from maximus_assets.registry.packaging import ANSWER, PROBE, REPORT, SERIES
 from maximus_assets.registry.promotion import record_verdicts
 from maximus_assets.registry.tracking import Registry, Version
 
 TOLERANCE: Final = 1e-12
 """How far apart, relative to the larger of value and 1, the packaged model and the learning process may answer."""
 
+LOST_RATIO: Final = 0.02
+"""Share of the champion's series that a candidate may lose: one broken series of a large fleet must not stop all."""
+
+_NAMED: Final = 10
 _TIMED_CALLS: Final = 7
 _FIGURES: Final = ("mean", "lower", "upper")
 
@@ -51,6 +56,8 @@ def judge(registry: Registry, version: Version) -> tuple[Verdict, ...]:
         report = pl.read_parquet(evidence / REPORT)
         expected = pl.read_parquet(evidence / ANSWER)
         windows = probe_frame(pl.read_parquet(evidence / PROBE))
+        seen = pl.read_parquet(evidence / SERIES)
+        before = _champion_series(registry, version, folder / "champion")
         model = registry.load(version, folder)
         horizon = int(expected["step"].max() or 1)  # type: ignore[arg-type]
         answered, seconds = ask(model, windows, horizon)
@@ -59,9 +66,49 @@ def judge(registry: Registry, version: Version) -> tuple[Verdict, ...]:
         interval_coverage_holds(report),
         prediction_is_fast(seconds),
         packaged_model_reproduces_training(expected, answered),
+        champion_series_are_kept(before, seen),
     )
     record_verdicts(registry, version, verdicts)
     return verdicts
+
+
+def _champion_series(registry: Registry, version: Version, folder: Path) -> set[str]:
+    """The series the champion knows, none when there is none or it is this version."""
+    champion = registry.named(version.name, CHAMPION)
+    if champion is None or champion.number == version.number:
+        return set()
+    folder.mkdir()
+    report = pl.read_parquet(registry.download(champion, f"evidence/{REPORT}", folder))
+    chosen = report.filter(pl.col("is_chosen")).select("target", "sensor").unique()
+    return {f"{target}/{sensor}" for target, sensor in chosen.iter_rows()}
+
+
+def champion_series_are_kept(before: set[str], seen: pl.DataFrame) -> Verdict:
+    """Whether every series the champion forecasts, and of which there still is data, would go on being forecast.
+
+    A series that has vanished from the data is named and refuses nothing: a target that was taken away must not hold up
+    the others. Of those still there, at most `LOST_RATIO` may be lost.
+
+    Args:
+        before: Series (`target/sensor`) the champion knows.
+        seen: Columns `series`, `is_learnt` of the candidate's data.
+    """
+    known = dict(seen.select("series", "is_learnt").iter_rows())
+    gone = sorted(series for series in before if series not in known)
+    lost = sorted(series for series in before if known.get(series) is False)
+    reasons = [f"it would no longer forecast {_names(lost)}"] if lost else []
+    reasons += [f"no data any more of {_names(gone)}"] if gone else []
+    return Verdict(
+        name="champion_series_are_kept",
+        passed=len(lost) <= LOST_RATIO * len(before),
+        reasons=tuple(reasons),
+        measured={"champion_series_count": len(before), "lost_count": len(lost), "gone_count": len(gone)},
+    )
+
+
+def _names(series: list[str]) -> str:
+    more = f" and {len(series) - _NAMED} more" if len(series) > _NAMED else ""
+    return ", ".join(series[:_NAMED]) + more
 
 
 def probe_frame(windows: pl.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from maximus_assets import pyfuncs
+from maximus_assets.checks.drift import make_reference
 from maximus_assets.contracts import naming
 from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT, FORECAST_PARAMS
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
@@ -46,6 +47,8 @@ _MEDIANS: Final = ("r2", "mase", "coverage")
 REPORT: Final = "report.parquet"
 PROBE: Final = "probe.parquet"
 ANSWER: Final = "answer.parquet"
+REFERENCE: Final = "reference.parquet"
+SERIES: Final = "series.parquet"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Origin:
         data_version: Version of the feature table it was learnt from.
         code_revision: Revision of this code.
         dagster_run_id: The run that learnt it, empty outside Dagster.
+        recipe: Why it was learnt; there is one challenger for each.
+        history_cuts: What of the history was left out because demand changed (`registry.cuts.as_tag`).
     """
 
     trained_at: datetime
@@ -65,6 +70,8 @@ class Origin:
     data_version: str
     code_revision: str
     dagster_run_id: str = ""
+    recipe: str = naming.NIGHTLY_RECIPE
+    history_cuts: str = ""
 
     def tags(self) -> dict[str, str]:
         """The evidence tags of `contracts.naming`."""
@@ -75,6 +82,8 @@ class Origin:
             naming.TAG_DAGSTER_RUN: self.dagster_run_id,
             naming.TAG_TRAINED_AT: self.trained_at.isoformat(),
             naming.TAG_DATA_VERSION: self.data_version,
+            naming.TAG_RECIPE: self.recipe,
+            naming.TAG_HISTORY_CUTS: self.history_cuts,
         }
 
 
@@ -165,16 +174,19 @@ def log_forecaster(
         Permanent: The registry refused it.
     """
     probe = make_probe(learnt, grid)
+    reference = make_reference(grid, learnt.report)
     with TemporaryDirectory(prefix="maximus-model-") as name:
         folder = Path(name)
         model = save_forecaster(learnt, folder)
-        card = write_card(learnt, grid, origin.tags())
+        card = write_card(learnt, grid, origin.tags(), reference)
         (model / CARD).write_text(card, encoding="utf-8")
         evidence = folder / "evidence"
         evidence.mkdir()
         learnt.report.write_parquet(evidence / REPORT)
         probe.windows.write_parquet(evidence / PROBE)
         probe.answer.write_parquet(evidence / ANSWER)
+        reference.write_parquet(evidence / REFERENCE)
+        seen_series(learnt).write_parquet(evidence / SERIES)
         record = Record(
             experiment=EXPERIMENT,
             run_name=f"forecaster {origin.trained_at:%Y-%m-%d %H:%M}",
@@ -186,6 +198,16 @@ def log_forecaster(
         version = registry.register(naming.FORECASTER, model, evidence, record)
     name_candidate(registry, version)
     return version
+
+
+def seen_series(learnt: LearntForecaster) -> pl.DataFrame:
+    """Every series there was data of: `series` (target/sensor), and whether it was learnt."""
+    known = {f"{state.target}/{state.sensor}": True for state in learnt.states}
+    known |= dict.fromkeys(learnt.skipped, False)
+    return pl.DataFrame(
+        {"series": list(known), "is_learnt": list(known.values())},
+        schema={"series": pl.String(), "is_learnt": pl.Boolean()},
+    )
 
 
 def _metrics(report: pl.DataFrame) -> dict[str, float]:

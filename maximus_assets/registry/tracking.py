@@ -34,6 +34,7 @@ REACH_SECONDS: Final = 3.0
 """How long a registry may take to answer that it is there."""
 
 _ABSENT: Final = "RESOURCE_DOES_NOT_EXIST"
+_CARD_BELOW: Final = "\n\n---\n\n"
 DESCRIPTION_LIMIT: Final = 4900
 """Longest description of a version: the column of MLflow's own schema holds 5,000 characters."""
 
@@ -187,6 +188,27 @@ class Registry:
             for key, value in tags.items():
                 self.client.set_model_version_tag(version.name, str(version.number), key, value)
         return self.version(version.name, version.number)
+
+    def versions(self, name: str, limit: int) -> list[Version]:
+        """The newest versions of `name`, at most `limit`, the newest first; empty when the model does not exist."""
+        with registry_errors(f"listing the versions of {name}"):
+            found = self.client.search_model_versions(
+                f"name='{name}'", max_results=limit, order_by=["version_number DESC"]
+            )
+        return [
+            self.version(name, number) for number in sorted((int(it.version) for it in found), reverse=True)
+        ]
+
+    def describe(self, version: Version, live: str) -> None:
+        """Put Markdown before the description a version was registered with, in place of what stood there before."""
+        with registry_errors(f"describing {version}"):
+            found = self.client.get_model_version(version.name, str(version.number))
+            card = (found.description or "").rpartition(_CARD_BELOW)[2]
+            text = f"{live}{_CARD_BELOW}{card}"
+            if len(text) > DESCRIPTION_LIMIT:  # between two lines: a table cut in a row would not be one
+                text = text[: text.rindex("\n", 0, DESCRIPTION_LIMIT)]
+            if text != found.description:
+                self.client.update_model_version(version.name, str(version.number), description=text)
 
     def register(self, name: str, model: Path, evidence: Path, record: Record) -> Version:
         """Write a run with its artifacts and register its model as the next version of `name`.

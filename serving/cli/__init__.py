@@ -133,6 +133,30 @@ def forecast(
 
 
 @app.command()
+def models(
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")
+    ] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List the forecaster's versions: which is champion, which in shadow, their gates, age and live evidence."""
+    from serving.cli import versions
+
+    versions.models(limit=limit, as_json=as_json)
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option("--reason", help="Why; written on the version.")] = "asked for",
+    is_confirmed: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Go back to the previous champion, and withdraw the present one for good."""
+    from serving.cli import versions
+
+    versions.rollback(reason, is_confirmed=is_confirmed)
+
+
+@app.command()
 def decisions(
     target: Annotated[str | None, typer.Option("--target", "-t", help="Only this target's.")] = None,
     limit: Annotated[

@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 
 from maximus_assets.contracts.decision import DecisionRecord
 from maximus_assets.contracts.errors import Permanent
-from maximus_assets.contracts.prediction import Forecast
+from maximus_assets.contracts.prediction import Forecast, JudgedForecasts
 from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.connect import CHANNEL, Pooled
 from serving.knowledge.heartbeat import Heartbeat, LoopState
@@ -44,6 +44,14 @@ _INSERT_FORECASTS: Final = """
 INSERT INTO knowledge.forecasts (target, sensor, issued_at, at, mean, lower, upper, model_version)
 SELECT * FROM unnest(%b::text[], %b::text[], %b::timestamptz[], %b::timestamptz[],
                      %b::float8[], %b::float8[], %b::float8[], %b::text[])
+ON CONFLICT DO NOTHING
+"""
+
+_INSERT_JUDGED: Final = """
+INSERT INTO knowledge.judged_forecasts (
+    issued_at, model_version, role, targets, sensors, next_mean, next_lower, next_upper, hour_mean)
+VALUES (%b, %b, %b, %b::text[], %b::text[], %b::float8[]::real[], %b::float8[]::real[], %b::float8[]::real[],
+        %b::float8[]::real[])
 ON CONFLICT DO NOTHING
 """
 
@@ -132,6 +140,32 @@ class KnowledgeStore(Pooled):
             await _announce(
                 connection, {"kind": "forecast", "count": len(targets), "targets": targets[:_IDS_ANNOUNCED]}
             )
+
+    async def record_judged(self, judged: Sequence[JudgedForecasts]) -> None:
+        """Keep what versions expected, to be judged by; what is known already (same version and bin) is left."""
+        rows = [
+            (
+                one.issued_at,
+                one.model_version,
+                one.role,
+                [series.target for series in one.series],
+                [series.sensor for series in one.series],
+                *(
+                    list(figures)
+                    for figures in (one.next_mean, one.next_lower, one.next_upper, one.hour_mean)
+                ),
+            )
+            for one in judged
+        ]
+        if not rows:
+            return
+
+        async def write() -> None:
+            for row in rows:
+                await connection.execute(_INSERT_JUDGED, row)
+
+        async with self._connection() as connection, connection.transaction():
+            await _with_partitions(connection, [one.issued_at for one in judged], write)
 
     async def record_decisions(self, records: Sequence[DecisionRecord], *, epoch: int) -> None:
         """Keep decisions taken under `epoch`, all or none; of one that is known, count and figures move on.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from maximus_assets.contracts.prediction import JudgedForecasts
 from serving.knowledge.heartbeat import LoopState
 from serving.loop.lease import LeaseTiming
 
@@ -52,6 +53,22 @@ class Follows(Protocol):
 
     def status(self) -> str:
         """How the last look went, in words."""
+        ...
+
+
+class Shadows(Protocol):
+    """Port: versions that are asked beside the champion and have no say."""
+
+    async def refresh(self) -> None:
+        """Look which they are, and load what is new."""
+        ...
+
+    def take(self) -> tuple[JudgedForecasts, ...]:
+        """What they and the champion expected since the last call; never waits."""
+        ...
+
+    def status(self) -> dict[str, str]:
+        """How each does, in words."""
         ...
 
 

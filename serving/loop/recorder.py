@@ -16,7 +16,7 @@ import structlog
 
 from maximus_assets.contracts.decision import DecisionRecord
 from maximus_assets.contracts.errors import MaximusError
-from maximus_assets.contracts.prediction import Forecast
+from maximus_assets.contracts.prediction import Forecast, JudgedForecasts
 from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.connect import KnowledgeUnavailableError
 from serving.knowledge.store import Heartbeat
@@ -44,6 +44,10 @@ class Store(Protocol):
 
     async def record_forecasts(self, forecasts: Sequence[Forecast]) -> None:
         """Keep forecasts."""
+        ...
+
+    async def record_judged(self, judged: Sequence[JudgedForecasts]) -> None:
+        """Keep what versions expected, to be judged by."""
         ...
 
     async def record_decisions(self, records: Sequence[DecisionRecord], *, epoch: int) -> None:
@@ -181,6 +185,16 @@ class Recorder:
         except Exception:
             self._forecasts.popleft()
             raise
+
+    async def judged(self, judged: Sequence[JudgedForecasts]) -> None:
+        """Keep what versions expected, to be judged by; while the knowledge base is away it is lost, as evidence may be."""
+        if not judged or self.is_away:
+            return
+        try:
+            async with self._writing("judged"):
+                await self._store.record_judged(judged)
+        except Exception as error:  # noqa: BLE001 - versions in shadow must not cost the loop a turn, whatever they said
+            _log.warning("judged_forecasts_lost", count=len(judged), reason=str(error))
 
     async def beat(self, heartbeat: Heartbeat) -> None:
         """Keep a heartbeat; one that cannot be kept is no loss, its absence says the same."""

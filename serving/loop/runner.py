@@ -20,7 +20,7 @@ from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.heartbeat import Heartbeat
 from serving.knowledge.store import StaleEpochError
 from serving.loop.cycle import Cycle, Memory, Observation, Turn
-from serving.loop.ports import Follows, Leads, Progress
+from serving.loop.ports import Follows, Leads, Progress, Shadows
 from serving.loop.recorder import Recorder
 from serving.loop.warmup import Remembered
 from serving.loop.watchdog import Watchdog
@@ -67,6 +67,7 @@ class Runner:
         period_seconds: From one turn to the next.
         warm_up: Fills the windows and says what the sources remember; called at the start and when the clock was set,
             and again while it could not ask the knowledge base.
+        shadow: Versions that are asked beside the champion; none unless given.
         exit_process: What the watchdog does in the end.
     """
 
@@ -81,6 +82,7 @@ class Runner:
         clock: Clock,
         period_seconds: float,
         warm_up: Callable[[datetime, Callable[[], None]], Awaitable[Remembered]],
+        shadow: Shadows | None = None,
         exit_process: Callable[[int], None] = os._exit,
     ) -> None:
         self._name = name
@@ -88,6 +90,7 @@ class Runner:
         self._recorder = recorder
         self._lease = lease
         self._champion = champion
+        self._shadow = shadow
         self._clock = clock
         self._period = period_seconds
         self._warm_up = warm_up
@@ -113,6 +116,11 @@ class Runner:
         helpers = [
             asyncio.create_task(_forever(self._tend_lease), name="lease"),
             asyncio.create_task(_forever(self._follow_champion), name="champion"),
+            *(
+                [asyncio.create_task(_forever(self._follow_challengers), name="challengers")]
+                if self._shadow
+                else []
+            ),
         ]
         try:
             while True:
@@ -235,6 +243,8 @@ class Runner:
         self.memory.keep(turn)
         self._tell(turn)
         await self._recorder.forecasts(turn.forecasts)
+        if self._shadow is not None:  # last: nothing above waits for it, and nothing decided rests on it
+            await self._recorder.judged(self._shadow.take())
 
     async def _stand_by(self, observation: Observation) -> None:
         """Look without deciding.
@@ -311,6 +321,12 @@ class Runner:
         has_one = bool(self._champion.version())
         await self._clock.sleep(_POLL_SECONDS if has_one else _POLL_WITHOUT_CHAMPION_SECONDS)
 
+    async def _follow_challengers(self) -> None:
+        """A task of its own: a challenger that loads slowly must not hold up a new champion."""
+        assert self._shadow is not None
+        await self._shadow.refresh()
+        await self._clock.sleep(_POLL_SECONDS)
+
     async def _beat(self) -> None:
         progress = self.progress
         await self._recorder.beat(
@@ -328,6 +344,7 @@ class Runner:
                 detail={
                     "champion_version": self._champion.version(),
                     "champion_status": self._champion.status(),
+                    "challengers": {} if self._shadow is None else self._shadow.status(),
                     "is_dry_run": True,
                     "spooled": self._recorder.depth,
                     "failures_in_a_row": progress.failures_in_a_row,

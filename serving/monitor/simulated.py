@@ -5,7 +5,7 @@ targets would cost more than the turn has.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,14 +28,21 @@ class SimulatedSource:
     Args:
         targets: The simulated targets.
         collect_seconds: Spacing of the plant's own readings.
+        plants: Target -> another world than the one its seed gives.
     """
 
     name = "simulated"
 
-    def __init__(self, targets: Sequence[Target], *, collect_seconds: int = COLLECT_SECONDS) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        collect_seconds: int = COLLECT_SECONDS,
+        plants: Mapping[str, Plant] | None = None,
+    ) -> None:
         self._targets = tuple(targets)
         self._step = collect_seconds
-        self._plants = {target.name: Plant.of(target) for target in targets}
+        self._plants = {target.name: Plant.of(target) for target in targets} | dict(plants or {})
         self._stretches: dict[str, tuple[datetime, list[list[float]]]] = {}
 
     @property

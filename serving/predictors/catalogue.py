@@ -27,6 +27,7 @@ from serving.predictors.shelf import Named, Shelf
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 _log = structlog.get_logger("maximus.predictors")
@@ -83,6 +84,10 @@ class Catalogue:
         self._polling = asyncio.Lock()
         self.status = "the registry has not been asked yet"
         """How the last look at the registry went, in words."""
+        self.notice = ""
+        """Why the champion is not the version one would expect, as the registry says it; mostly empty."""
+        self.challengers: dict[str, str] = {}
+        """Alias -> version of those in shadow, as of the last look."""
         self.swaps = 0
         """How often the champion changed since the start, the first load included."""
 
@@ -115,6 +120,33 @@ class Catalogue:
             self.swaps += is_changed
             return is_changed
 
+    async def load_challenger(self, version: str, probe: "pd.DataFrame | None" = None) -> Loaded:
+        """Load a version that is not champion; nothing of the champion is touched.
+
+        Args:
+            version: Its number.
+            probe: As of `refresh`.
+
+        Raises:
+            RegistryAwayError: The registry does not answer.
+            VersionRefusedError: It cannot be used; says why.
+        """
+        return await asyncio.to_thread(self._load_challenger, version, probe)
+
+    def _load_challenger(self, version: str, probe: "pd.DataFrame | None") -> Loaded:
+        _require_reachable(self._uri)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            named = _named(_client(self._uri).get_model_version(self.model, version))
+            _require_tags(named)
+            return self._load(named, probe, is_kept=False)
+        except MlflowException as error:
+            msg = f"the registry at {self._uri} does not answer: {error.message}"
+            raise RegistryAwayError(msg) from error
+        except ContractMismatchError as error:
+            raise VersionRefusedError(str(error)) from error
+
     def _look_or_restore(
         self, before: Loaded | None, probe: "pd.DataFrame | None"
     ) -> tuple[Loaded | None, str]:
@@ -126,7 +158,8 @@ class Catalogue:
             if restored is None:
                 raise
             return restored, f"version {restored.version} was champion when last seen; {error}"
-        return after, "there is no champion" if after is None else f"version {after.version} is champion"
+        said = "there is no champion" if after is None else f"version {after.version} is champion"
+        return after, f"{said}; {self.notice}" if self.notice else said
 
     def _look(self, before: Loaded | None, probe: "pd.DataFrame | None") -> Loaded | None:
         named = self._named()
@@ -155,18 +188,24 @@ class Catalogue:
 
         client = _client(self._uri)
         try:
-            number = client.get_registered_model(self.model).aliases.get(naming.CHAMPION)
+            model = client.get_registered_model(self.model)
+            self.notice = str((model.tags or {}).get(naming.TAG_NOTICE, ""))
+            self.challengers = {
+                alias: str(number)
+                for alias, number in sorted(model.aliases.items())
+                if alias.startswith(naming.CHALLENGER_PREFIX)
+            }
+            number = model.aliases.get(naming.CHAMPION)
             if number is None:
                 return None
-            found = client.get_model_version(self.model, str(number))
+            return _named(client.get_model_version(self.model, str(number)))
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             msg = f"the registry at {self._uri} does not answer: {error.message}"
             raise RegistryAwayError(msg) from error
-        return Named(version=str(found.version), source=str(found.source), tags=dict(found.tags))
 
-    def _load(self, named: Named, probe: "pd.DataFrame | None") -> Loaded:
+    def _load(self, named: Named, probe: "pd.DataFrame | None", *, is_kept: bool = True) -> Loaded:
         import mlflow.artifacts
 
         with tempfile.TemporaryDirectory(prefix="maximus-champion-") as folder:
@@ -175,7 +214,7 @@ class Catalogue:
                 artifact_uri=named.source, dst_path=folder, tracking_uri=self._uri
             )
             loaded = _proven(named.version, Path(path), probe)
-            if self._shelf is not None:
+            if is_kept and self._shelf is not None:
                 try:
                     self._shelf.keep(named, Path(path))
                 except OSError as error:
@@ -219,6 +258,10 @@ def _proven(version: str, files: Path, probe: "pd.DataFrame | None") -> Loaded:
     if probe is not None and len(probe):
         _require_answer(predict, probe)
     return Loaded(version, predict, time.perf_counter() - started)
+
+
+def _named(found: "ModelVersion") -> Named:
+    return Named(version=str(found.version), source=str(found.source), tags=dict(found.tags))
 
 
 def _client(uri: str) -> "MlflowClient":

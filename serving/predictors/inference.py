@@ -31,7 +31,7 @@ _log = structlog.get_logger("maximus.predictors")
 
 Floats = npt.NDArray[np.float64]
 
-_CHUNK: Final = 100
+CHUNK: Final = 100
 """Series asked for in one call: bounds the memory of a call, about 20 MB."""
 
 _REASONS: Final = {
@@ -64,6 +64,8 @@ class Forecaster:
         failures: How often the champion failed to answer.
         failure: Why, the last time; empty when the last answer came.
         frame: The windows asked for last; a new version has to answer them before it is used.
+        notice: What the registry says of the champion: why it is gone, or why it is an older one; mostly nothing.
+        answered: Told of every answer with the windows it was made from, so that others can be asked the same.
     """
 
     champion: Callable[[], Loaded | None]
@@ -72,9 +74,12 @@ class Forecaster:
     failures: int = 0
     failure: str = ""
     frame: "pd.DataFrame | None" = None
+    notice: Callable[[], str] = lambda: ""
+    answered: Callable[[Sequence[Series], Floats, datetime, Mapping[str, Forecast]], None] | None = None
     _asked: tuple[datetime, str] | None = None
     _answers: dict[str, Forecast] = field(default_factory=dict)
     _task: "asyncio.Task[dict[str, Forecast]] | None" = None
+    _question: tuple[Sequence[Series], Floats, datetime] | None = None
 
     async def forecasts(
         self, series: Sequence[Series], windows: Callable[[], Floats], end_at: datetime
@@ -92,11 +97,11 @@ class Forecaster:
         if self._task is None and asked != self._asked:
             self._asked = asked
             if loaded is None:
-                self._answers = {one.target: _without_champion(one, end_at) for one in series}
+                why = self.notice()
+                self._answers = {one.target: _without_champion(one, end_at, why) for one in series}
                 return Forecasts(self._answers, is_new=True)
-            self._task = asyncio.create_task(
-                asyncio.to_thread(self._ask, loaded, tuple(series), windows(), end_at), name="forecast"
-            )
+            self._question = question = (tuple(series), windows(), end_at)
+            self._task = asyncio.create_task(asyncio.to_thread(self._ask, loaded, *question), name="forecast")
         is_new = await self._settle()
         missing = {one.target: _not_yet(one, end_at) for one in series if one.target not in self._answers}
         return Forecasts({**self._answers, **missing}, is_new=is_new)
@@ -118,20 +123,36 @@ class Forecaster:
             return False
         self.failure = ""
         self._answers = task.result()
+        self._tell()
         return True
 
+    def _tell(self) -> None:
+        """Hand answer and windows on; whoever listens cannot take the answer away."""
+        question, self._question = self._question, None
+        if self.answered is None or question is None:
+            return
+        try:
+            self.answered(*question, self._answers)
+        except Exception as error:  # noqa: BLE001 - the listener is no part of a turn
+            _log.exception("answer_not_handed_on", reason=str(error))
+
     def _ask(
-        self, loaded: Loaded, series: tuple[Series, ...], values: Floats, end_at: datetime
+        self, loaded: Loaded, series: Sequence[Series], values: Floats, end_at: datetime
     ) -> dict[str, Forecast]:
         answers: dict[str, Forecast] = {}
-        for start in range(0, len(series), _CHUNK):
-            frame = request_frame(series[start : start + _CHUNK], values[start : start + _CHUNK], end_at)
+        for start in range(0, len(series), CHUNK):
+            frame = request_frame(series[start : start + CHUNK], values[start : start + CHUNK], end_at)
             if start == 0:
                 self.frame = frame
             with PREDICTORS_FORECAST_SECONDS.time():
                 answer = loaded.predict(frame, self.horizon_steps)
             answers |= read_answer(answer, end_at, loaded.version)
-        return answers
+        if not (notice := self.notice()):
+            return answers
+        return {
+            target: one.model_copy(update={"reason": notice}) if one.status == "ok" else one
+            for target, one in answers.items()
+        }
 
     @property
     def latest(self) -> Mapping[str, Forecast]:
@@ -223,9 +244,12 @@ def _none(series: Series, end_at: datetime, status: Literal["no_champion", "cold
     )
 
 
-def _without_champion(series: Series, end_at: datetime) -> Forecast:
+def _without_champion(series: Series, end_at: datetime, why: str) -> Forecast:
     return _none(
-        series, end_at, "no_champion", "no forecaster has been promoted, or the registry was never reached"
+        series,
+        end_at,
+        "no_champion",
+        why or "no forecaster has been promoted, or the registry was never reached",
     )
 
 

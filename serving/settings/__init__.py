@@ -163,6 +163,20 @@ _SETTINGS: Final[tuple[_Setting, ...]] = (
         "the oldest day kept, else 28 days ago",
         "First day of history that is learnt from, YYYY-MM-DD, in the past.",
     ),
+    _Setting(
+        "shadow_hours",
+        "MAXIMUS_SHADOW_HOURS",
+        "shadow.hours",
+        "24",
+        "Hours of live evidence before a challenger may become champion, 1 to 64.",
+    ),
+    _Setting(
+        "shadow_hours_after_drift",
+        "MAXIMUS_SHADOW_HOURS_AFTER_DRIFT",
+        "shadow.hours_after_drift",
+        "8",
+        "The same while the champion is known to have drifted, 1 to 64.",
+    ),
     _Setting("log_level", "MAXIMUS_LOG_LEVEL", "log.level", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     _Setting(
         "log_format",
@@ -204,6 +218,8 @@ class Settings(BaseModel):
         prometheus: Servers that are read, and which labels a target has there.
         pushgateway_url: `http://` or `https://` URL of a Pushgateway, or None.
         history_start: First day of history, None to let the asset graph find it.
+        shadow_hours: Of live evidence before a challenger may win.
+        shadow_hours_after_drift: The same after a drift.
         log_level: Least severe level that is logged.
         log_format: How it is written.
     """
@@ -229,6 +245,8 @@ class Settings(BaseModel):
     prometheus: tuple[PrometheusSection, ...] = Field(default=(), validate_default=True)
     pushgateway_url: str | None = Field(default=None, repr=False)
     history_start: date | None = None
+    shadow_hours: int = Field(default=24, ge=1, le=64)
+    shadow_hours_after_drift: int = Field(default=8, ge=1, le=64)
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "console"
 

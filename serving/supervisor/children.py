@@ -94,6 +94,8 @@ class Ground:
             "MAXIMUS_DATABASE_DIRECT_URL": self.urls.app,
             "MAXIMUS_DATABASE_READ_URL": self.urls.read,
             "MAXIMUS_REDIS_URL": self.redis_url,
+            "MAXIMUS_SHADOW_HOURS": str(settings.shadow_hours),
+            "MAXIMUS_SHADOW_HOURS_AFTER_DRIFT": str(settings.shadow_hours_after_drift),
             "MAXIMUS_TARGETS": TARGETS.dump_json(settings.targets).decode(),
             "MAXIMUS_PROMETHEUS": PROMETHEUS.dump_json(settings.prometheus).decode(),
             "MAXIMUS_PUSHGATEWAY_URL": settings.pushgateway_url or "",

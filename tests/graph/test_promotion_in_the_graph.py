@@ -7,13 +7,14 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from maximus_assets.contracts.naming import CANDIDATE, CHAMPION, FORECASTER, PREVIOUS
+from maximus_assets.contracts.naming import CANDIDATE, CHAMPION, FORECASTER
 from maximus_assets.defs import forecaster
+from maximus_assets.defs.forecaster import RECIPE_TAG
 from maximus_assets.defs.frames import content_hash
 from maximus_assets.features.table import feature_table
 from maximus_assets.models.forecasting.learn import LearntForecaster
 
-LEARNT = ("forecaster_candidate", "forecaster_champion")
+LEARNT = ("forecaster_candidate", "forecaster_challenger", "forecaster_champion")
 
 Learn = Callable[[float], None]
 
@@ -70,7 +71,7 @@ def test_promoting_by_hand_after_a_failed_gate_is_refused_without_retries(house,
     learn_with(2.0)
     house.run("forecaster_candidate")
 
-    result = house.run("forecaster_champion")
+    result = house.run("forecaster_challenger")
 
     assert not result.success
     (failure,) = [event for event in result.all_events if event.is_step_failure]
@@ -80,13 +81,13 @@ def test_promoting_by_hand_after_a_failed_gate_is_refused_without_retries(house,
     assert house.registry.aliases(FORECASTER) == {CANDIDATE: 2, CHAMPION: 1}
 
 
-def test_after_a_failed_gate_the_condition_does_not_ask_for_the_champion(house, learn_with: Learn) -> None:
+def test_after_a_failed_gate_the_condition_does_not_ask_for_the_challenger(house, learn_with: Learn) -> None:
     def tick(cursor):
         return dg.evaluate_automation_conditions(
             defs=house.definitions, instance=house.instance, cursor=cursor
         )
 
-    champion = dg.AssetKey("forecaster_champion")
+    challenger = dg.AssetKey("forecaster_challenger")
     learn_with(0.8)
     house.run(*LEARNT)
     first = tick(None)
@@ -97,15 +98,58 @@ def test_after_a_failed_gate_the_condition_does_not_ask_for_the_champion(house, 
     house.run("forecaster_candidate")
     healthy = tick(poisoned.cursor)
 
-    assert [result.get_num_requested(champion) for result in (first, poisoned, healthy)] == [0, 0, 1]
+    assert [result.get_num_requested(challenger) for result in (first, poisoned, healthy)] == [0, 0, 1]
 
 
-def test_a_better_candidate_replaces_the_champion_which_stays_as_previous(house, learn_with: Learn) -> None:
+def test_beside_a_champion_a_candidate_that_passes_goes_into_shadow(house, learn_with: Learn) -> None:
     for mase in (0.8, 0.7):
         learn_with(mase)
         assert house.run(*LEARNT).success
 
-    assert house.registry.aliases(FORECASTER) == {CANDIDATE: 2, CHAMPION: 2, PREVIOUS: 1}
+    assert house.registry.aliases(FORECASTER) == {CANDIDATE: 2, CHAMPION: 1, "challenger-nightly": 2}
+
+
+def test_a_run_that_drift_asked_for_has_a_place_in_shadow_of_its_own(house, learn_with: Learn) -> None:
+    for tags in ({}, {}, {RECIPE_TAG: "drift"}):
+        learn_with(0.8)
+        assert house.run(*LEARNT, **tags).success
+
+    assert house.registry.aliases(FORECASTER) == {
+        CANDIDATE: 3,
+        CHAMPION: 1,
+        "challenger-nightly": 2,
+        "challenger-drift": 3,
+    }
+
+
+def test_a_candidate_that_forgets_a_series_the_champion_knows_is_refused_with_its_name(
+    house, learn_with: Learn, learnt_shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_with(0.8)
+    assert house.run(*LEARNT).success
+    other = learnt_shop.grid.with_columns(target=pl.lit("other-shop"))
+    table = feature_table(other)
+    house.store.write("feature_table", None, table, version=content_hash(table))
+    learn_with(0.8)
+    series = "demo-shop/request_rate_per_second"
+    forgetful = forecaster.learn(None)
+    renamed = replace(
+        forgetful,
+        states=tuple(replace(state, target="other-shop") for state in forgetful.states),
+        report=forgetful.report.with_columns(target=pl.lit("other-shop")),
+        skipped={series: "too many holes"},
+    )
+    house.store.write("feature_table", None, table, version=content_hash(table))
+    monkeypatch.setattr(forecaster, "learn", lambda *_, **__: renamed)
+
+    result = house.run(*LEARNT)
+
+    assert not result.success
+    (failed,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert (failed.check_name, failed.description) == (
+        "champion_series_are_kept",
+        f"it would no longer forecast {series}",
+    )
 
 
 def test_learning_from_nothing_fails_with_a_reason_and_registers_nothing(house) -> None:
@@ -122,12 +166,14 @@ def test_learning_from_nothing_fails_with_a_reason_and_registers_nothing(house) 
 def test_a_registry_that_does_not_answer_is_tried_again_after_a_delay(
     house, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from maximus_assets.defs.resources import RegistryResource
+    from maximus_assets.defs.resources import EvidenceResource, RegistryResource
 
     with pytest.raises(dg.RetryRequested) as raised:
         list(
             forecaster.forecaster_champion(
-                dg.build_asset_context(), RegistryResource(tracking_uri="http://127.0.0.1:1")
+                dg.build_asset_context(),
+                RegistryResource(tracking_uri="http://127.0.0.1:1"),
+                EvidenceResource(database_read_url=""),
             )
         )
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
+from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.naming import CHAMPION, FORECASTER
 from maximus_assets.registry.gates import probe_frame
 from maximus_assets.registry.packaging import log_forecaster, make_probe
@@ -50,7 +51,7 @@ def champion(registry_uri: str, learnt_shop) -> Version:
     version = log_forecaster(registry, learnt_shop.learnt, learnt_shop.grid, learnt_shop.origin)
     # The gates have tests of their own; here the version only has to have passed them.
     registry.tag(version, {f"gate.{gate}": "passed" for gate in REQUIRED_GATES})
-    return promote(registry, version).champion
+    return promote(registry, version, clock=SystemClock()).champion
 
 
 @pytest.fixture

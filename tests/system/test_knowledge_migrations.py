@@ -47,7 +47,7 @@ def test_partitions_are_made_ahead_and_only_once(database):
         again = connection.execute(
             "SELECT knowledge.ensure_partitions('2031-02-15', '2031-01-31')"
         ).fetchone()
-    assert (made, again) == ((6,), (0,))
+    assert (made, again) == ((8,), (0,))
 
 
 def test_a_row_at_a_months_first_instant_is_in_that_month(database):
@@ -66,7 +66,7 @@ def test_expired_months_of_raw_data_are_dropped_and_decisions_stay(database):
         connection.execute("SELECT knowledge.ensure_partitions('2020-01-31', '2020-01-01')")
         dropped = connection.execute("SELECT knowledge.drop_expired()").fetchone()
     # Other tests may have left expired months of their own; no month of decisions is ever among them.
-    assert {"forecasts_2020_01", "metrics_2020_01"} <= set(dropped[0])
+    assert {"forecasts_2020_01", "metrics_2020_01", "judged_forecasts_2020_01"} <= set(dropped[0])
     assert not any(name.startswith("decisions") for name in dropped[0])
     with psycopg.connect(database.owner) as connection:
         kept = connection.execute("SELECT to_regclass('knowledge.decisions_2020_01') IS NOT NULL").fetchone()
@@ -90,6 +90,7 @@ def test_a_runaway_range_of_partitions_is_refused(database):
         ("app", "UPDATE knowledge.decisions SET reason = 'other'"),
         ("app", "UPDATE knowledge.decisions SET epoch = 1"),
         ("app", "DELETE FROM knowledge.metrics"),
+        ("app", "DELETE FROM knowledge.judged_forecasts"),
         ("app", "TRUNCATE knowledge.metrics"),
         ("app", "INSERT INTO knowledge.lease VALUES ('other', '', 0, now())"),
         ("app", "CREATE TABLE knowledge.mine ()"),

@@ -132,6 +132,8 @@ async def test_rows_of_a_month_without_a_partition_make_it(store, database):
     assert [name for name in dropped if "_2021_" in name] == [
         "forecasts_2021_03",
         "forecasts_2021_04",
+        "judged_forecasts_2021_03",
+        "judged_forecasts_2021_04",
         "metrics_2021_03",
         "metrics_2021_04",
     ]

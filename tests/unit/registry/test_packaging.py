@@ -69,6 +69,8 @@ def test_a_version_carries_its_evidence_and_becomes_the_candidate(
         "maximus.dagster_run_id": "run",
         "maximus.trained_at": "2026-02-12T00:00:00+00:00",
         "maximus.data_version": "test",
+        "maximus.recipe": "nightly",
+        "maximus.history_cuts": "",
     }
     card = registry.download(version, "model/model_card.md", tmp_path).read_text(encoding="utf-8")
     for said in (

@@ -1,6 +1,7 @@
 """Promotion moves aliases on evidence alone, and can be cut short anywhere."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,22 +9,65 @@ from mlflow.exceptions import MlflowException
 
 import maximus_assets
 from maximus_assets.contracts.errors import ContractMismatchError, Retryable
-from maximus_assets.contracts.naming import CHAMPION, FORECASTER, PREVIOUS, TAG_WITHDRAWN_AT
+from maximus_assets.contracts.naming import (
+    CANDIDATE,
+    CHAMPION,
+    FORECASTER,
+    PREVIOUS,
+    TAG_DEMOTED_WHY,
+    TAG_NOTICE,
+    TAG_RECIPE,
+    TAG_RETIRED_WHY,
+    TAG_WITHDRAWN_AT,
+    TAG_WITHDRAWN_WHY,
+)
 from maximus_assets.contracts.verdict import Verdict
+from maximus_assets.registry import promotion
 from maximus_assets.registry.promotion import (
+    LIVE_GATE,
     REQUIRED_GATES,
+    EvidenceMissingError,
     GateNotPassedError,
     NothingToRollBackError,
+    Promotion,
     PromotionRefusedError,
+    admit,
+    challengers,
+    demote,
     name_candidate,
-    promote,
     record_verdicts,
+    retire,
     rollback,
     unpassed_gates,
 )
 from maximus_assets.registry.tracking import Registry, Version
 
 MakeVersion = Callable[..., Version]
+DAY = timedelta(days=1)
+
+
+class Still:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def won(challenger: Version, champion: Version, *, passed: bool = True) -> Verdict:
+    """Evidence that one beat the other."""
+    return Verdict(
+        name=LIVE_GATE,
+        passed=passed,
+        reasons=("told so",),
+        measured={"challenger_version": str(challenger.number), "champion_version": str(champion.number)},
+    )
+
+
+def promote(registry: Registry, version: Version) -> Promotion:
+    """Promote with evidence against whoever is champion."""
+    champion = registry.named(FORECASTER, CHAMPION)
+    evidence = None if champion is None else won(version, champion)
+    return promotion.promote(registry, version, evidence=evidence, clock=Still())
 
 
 class Cut:
@@ -49,9 +93,9 @@ def test_the_first_version_that_passes_becomes_champion(
 ) -> None:
     version = make_version()
 
-    promotion = promote(registry, version)
+    done = promote(registry, version)
 
-    assert (promotion.champion.number, promotion.replaced, promotion.is_changed) == (
+    assert (done.champion.number, done.replaced, done.is_changed) == (
         version.number,
         None,
         True,
@@ -139,11 +183,14 @@ def test_rollback_puts_the_previous_champion_back_and_withdraws_the_present_one(
     promote(registry, good)
     promote(registry, bad)
 
-    promotion = rollback(registry, FORECASTER, clock=clock)
+    done = rollback(registry, FORECASTER, clock=clock, reason="it was slow")
 
-    assert (promotion.champion.number, promotion.replaced) == (good.number, bad.number)
+    assert (done.champion.number, done.replaced) == (good.number, bad.number)
     assert registry.aliases(FORECASTER) == {CHAMPION: good.number}
-    assert registry.version(FORECASTER, bad.number).tags[TAG_WITHDRAWN_AT] == clock.now().isoformat()
+    tags = registry.version(FORECASTER, bad.number).tags
+    assert (tags[TAG_WITHDRAWN_AT], tags[TAG_WITHDRAWN_WHY]) == (clock.now().isoformat(), "it was slow")
+    said = registry.client.get_registered_model(FORECASTER).tags[TAG_NOTICE]
+    assert said == f"version {bad.number} was taken back at 2026-03-02 12:00 UTC: it was slow"
 
 
 def test_what_was_withdrawn_is_never_promoted_again(
@@ -207,6 +254,104 @@ def test_a_rollback_cut_short_leaves_a_champion_and_is_finished_by_the_next_call
     assert registry.aliases(FORECASTER)[CHAMPION] in {good.number, bad.number}
     rollback(registry, FORECASTER, clock=clock)
     assert registry.aliases(FORECASTER) == {CHAMPION: good.number}
+
+
+@pytest.mark.parametrize("what", ["missing", "failed", "about_another"])
+def test_beside_a_champion_gates_do_not_suffice(
+    registry: Registry, make_version: MakeVersion, what: str
+) -> None:
+    first, second, third = make_version(), make_version(), make_version()
+    promote(registry, first)
+    evidence = {
+        "missing": None,
+        "failed": won(third, first, passed=False),
+        "about_another": won(second, first),
+    }[what]
+
+    with pytest.raises(EvidenceMissingError):
+        promotion.promote(registry, third, evidence=evidence, clock=Still())
+
+    assert registry.aliases(FORECASTER) == {CHAMPION: first.number}
+
+
+def test_what_passed_its_gates_is_champion_at_once_or_goes_into_shadow(
+    registry: Registry, make_version: MakeVersion, clock
+) -> None:
+    first, second = make_version(), make_version()
+
+    alone = admit(registry, first, chance=DAY, clock=clock)
+    beside = admit(registry, second, chance=DAY, clock=clock)
+
+    assert (alone.alias, beside.alias) == (CHAMPION, "challenger-nightly")
+    assert registry.aliases(FORECASTER) == {CHAMPION: first.number, "challenger-nightly": second.number}
+
+
+def test_a_challenger_keeps_its_place_until_it_has_had_its_chance(
+    registry: Registry, make_version: MakeVersion, clock
+) -> None:
+    first, second, third = make_version(), make_version(), make_version()
+    for version in (first, second):
+        admit(registry, version, chance=DAY, clock=clock)
+
+    clock.advance(3600)
+    early = admit(registry, third, chance=DAY, clock=clock)
+    clock.advance(24 * 3600)
+    late = admit(registry, third, chance=DAY, clock=clock)
+
+    assert (early.alias, late.alias) == (CANDIDATE, "challenger-nightly")
+    assert challengers(registry, FORECASTER)["challenger-nightly"].number == third.number
+    assert "took its place" in registry.version(FORECASTER, second.number).tags[TAG_RETIRED_WHY]
+    with pytest.raises(PromotionRefusedError, match="retired"):
+        admit(registry, second, chance=DAY, clock=clock)
+
+
+def test_each_recipe_has_its_own_place_and_no_more_than_three_are_in_shadow(
+    registry: Registry, make_version: MakeVersion, clock
+) -> None:
+    admit(registry, make_version(), chance=DAY, clock=clock)
+    found = []
+    for recipe in ("nightly", "drift", "boosted", "another"):
+        version = registry.tag(make_version(), {TAG_RECIPE: recipe})
+        found.append(admit(registry, version, chance=DAY, clock=clock).alias)
+
+    assert found == ["challenger-nightly", "challenger-drift", "challenger-boosted", CANDIDATE]
+
+
+def test_a_challenger_that_wins_leaves_the_shadow_and_one_that_is_retired_never_comes_back(
+    registry: Registry, make_version: MakeVersion, clock
+) -> None:
+    first, second = make_version(), make_version()
+    third = registry.tag(make_version(), {TAG_RECIPE: "drift"})
+    for version in (first, second, third):
+        admit(registry, version, chance=DAY, clock=clock)
+
+    promotion.promote(registry, third, evidence=won(third, first), clock=clock)
+    retire(registry, "challenger-nightly", second, "it never won", clock=clock)
+
+    assert registry.aliases(FORECASTER) == {CHAMPION: third.number, PREVIOUS: first.number}
+    with pytest.raises(PromotionRefusedError):
+        admit(registry, second, chance=DAY, clock=clock)
+
+
+def test_a_demoted_champion_goes_on_in_shadow_and_the_one_before_takes_over(
+    registry: Registry, make_version: MakeVersion, clock
+) -> None:
+    first, second = make_version(), make_version()
+    promote(registry, first)
+    promote(registry, second)
+
+    done = demote(registry, FORECASTER, "twice the naive's error", clock=clock)
+    again = demote(registry, FORECASTER, "no better", clock=clock)
+
+    assert (done.champion.number, done.replaced) == (first.number, second.number)
+    assert again.champion is None
+    assert registry.aliases(FORECASTER) == {"challenger-demoted": first.number}
+    assert registry.version(FORECASTER, second.number).tags[TAG_DEMOTED_WHY] == "twice the naive's error"
+    said = registry.client.get_registered_model(FORECASTER).tags[TAG_NOTICE]
+    assert said == f"version {first.number} was demoted at 2026-03-02 12:00 UTC: no better"
+    third = make_version()
+    assert admit(registry, third, chance=DAY, clock=clock).alias == CHAMPION
+    assert registry.client.get_registered_model(FORECASTER).tags[TAG_NOTICE] == ""
 
 
 def test_no_other_module_moves_an_alias() -> None:

@@ -1,0 +1,319 @@
+"""Which of two versions forecast better, live: from forecasts and what came to a Verdict.
+
+Champion and challenger are compared on the same outcomes alone, as pairs. Two figures decide: the error of the mean of
+the hour ahead, which is what the backtest measures too, and the decision loss of the next bin's upper bound, which is
+what the loop sizes by: a request too many for the capacity costs `UNDER_COST` times what an idle one does. What is hard is
+that neighbouring outcomes depend on one another, so a thousand bins are not a thousand pieces of evidence: uncertainty
+comes from resampling whole blocks of hours (circular block bootstrap: Politis and Romano 1992), all series together, with
+a fixed seed. A challenger wins only when one figure is better, and none worse, beyond what that resampling explains.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from maximus_assets.contracts.prediction import HOUR_STEPS, INTERVAL_COVERAGE
+from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
+from maximus_assets.contracts.verdict import Verdict
+from maximus_assets.telemetry.outcomes import SEASONS, Outcomes
+
+Array = NDArray[np.float64]
+
+UNDER_COST: Final = 19.0
+"""Cost of a unit of demand above the bound over that of one below it: the loss whose optimum is the 95 % quantile, the
+upper end of a 90 % interval (Koenker and Bassett 1978)."""
+
+LEVEL: Final = 0.01
+"""Chance at which a bound of an interval lies beyond the truth. Small, for evidence is looked at every hour anew."""
+
+LEAST_COVERAGE: Final = INTERVAL_COVERAGE - 0.1
+"""A challenger whose intervals hold fewer outcomes live, and fewer than the champion's, is not promoted, however small its
+errors are."""
+
+RENEWAL_MARGIN: Final = 0.05
+"""How much worse a challenger may be, beyond noise excluded, to replace a champion that is only old."""
+
+DEMOTION_MARGIN: Final = 0.1
+"""How much worse than the seasonal-naive, beyond noise, a champion must be to lose its place."""
+
+_DRAWS: Final = 1000
+_LEAST_BLOCKS: Final = 8
+_LONGEST_BLOCK_HOURS: Final = 6
+_LEAST_BINS: Final = HOUR_STEPS // 2
+_TINY: Final = 1e-12
+
+Action = Literal["promote", "keep", "wait", "retire"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How much evidence is enough.
+
+    Attributes:
+        minimum_hours: Hours with outcomes before a challenger may win.
+        minimum_hours_after_drift: The same while the champion is known to have drifted; waiting costs more then.
+        minimum_series_ratio: Share of the champion's series that both must have been judged on.
+        retire_hours: Age in shadow at which a challenger that has not won goes.
+        renew_hours: Age of a champion from which a challenger need only be no worse.
+    """
+
+    minimum_hours: int = 24
+    minimum_hours_after_drift: int = 8
+    minimum_series_ratio: float = 0.8
+    retire_hours: int = 96
+    renew_hours: int = 168
+
+    def hours(self, *, has_drifted: bool) -> int:
+        """How many hours of evidence are enough."""
+        return min(self.minimum_hours_after_drift, self.minimum_hours) if has_drifted else self.minimum_hours
+
+
+class Ratio(NamedTuple):
+    """One version's figure over another's, pooled over series; below 1 the first is better.
+
+    Attributes:
+        ratio: As observed.
+        low: Lower bound, `LEVEL` below it.
+        high: Upper bound, `LEVEL` above it.
+    """
+
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What to do with a challenger, and why."""
+
+    action: Action
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of champion and challenger besides their forecasts.
+
+    Attributes:
+        champion: Its version.
+        challenger: Its version.
+        champion_age_hours: Since it was learnt.
+        shadow_hours: How long the challenger has been in shadow.
+        has_drifted: Whether the champion's data or error is known to have moved.
+    """
+
+    champion: str
+    challenger: str
+    champion_age_hours: float
+    shadow_hours: float
+    has_drifted: bool = False
+
+
+def scored(outcomes: Outcomes) -> pl.DataFrame:
+    """Every forecast beside what came of it.
+
+    Args:
+        outcomes: As read.
+
+    Returns:
+        One row for each version, series and bin of which something came: `version`, `series`, `issued_at`, `error` and
+        `hour_actual` of the hour ahead, `naive_day` and `naive_week` (errors of repeating the same hour, null where that was
+        not seen), `loss` and `is_covered` of the next bin (null where that was not seen).
+    """
+    keys = [TARGET, SENSOR]
+    actuals = outcomes.actuals.sort(*keys, OBSERVED_AT)
+    hours = (
+        actuals.rolling(OBSERVED_AT, period="1h", offset="0m", closed="right", group_by=keys)
+        .agg(pl.col(VALUE).mean().alias("hour_actual"), pl.len().alias("bins"))
+        .filter(pl.col("bins") >= _LEAST_BINS)
+        .select(*keys, pl.col(OBSERVED_AT).alias("issued_at"), "hour_actual")
+    )
+    step = pl.duration(seconds=GRID_SECONDS)
+    following = actuals.select(
+        *keys, (pl.col(OBSERVED_AT) - step).alias("issued_at"), pl.col(VALUE).alias("next_actual")
+    )
+    joined = outcomes.forecasts.join(hours, on=[*keys, "issued_at"]).join(
+        following, on=[*keys, "issued_at"], how="left"
+    )
+    for name, back in zip(("naive_day", "naive_week"), SEASONS, strict=True):
+        before = hours.select(
+            *keys, (pl.col("issued_at") + back).alias("issued_at"), pl.col("hour_actual").alias(name)
+        )
+        joined = joined.join(before, on=[*keys, "issued_at"], how="left")
+    above = pl.col("next_actual") - pl.col("next_upper")
+    return joined.select(
+        "version",
+        pl.concat_str(TARGET, SENSOR, separator="/").alias("series"),
+        "issued_at",
+        "hour_actual",
+        (pl.col("hour_mean") - pl.col("hour_actual")).abs().alias("error"),
+        (pl.col("naive_day") - pl.col("hour_actual")).abs(),
+        (pl.col("naive_week") - pl.col("hour_actual")).abs(),
+        pl.when(above > 0).then(above * UNDER_COST).otherwise(-above).alias("loss"),
+        ((pl.col("next_actual") >= pl.col("next_lower")) & (above <= 0)).alias("is_covered"),
+    ).sort("version", "issued_at", "series")
+
+
+def judge_challenger(scores: pl.DataFrame, standing: Standing, rules: Rules, known_series: int) -> Judgement:
+    """Whether a challenger takes the champion's place, goes on, or goes.
+
+    Args:
+        scores: Of `scored`.
+        standing: Who they are.
+        rules: How much evidence is enough.
+        known_series: How many series the champion forecasts, as far as read.
+    """
+    ours = scores.filter(pl.col("version") == standing.challenger)
+    both = ours.join(
+        scores.filter(pl.col("version") == standing.champion).select(
+            "series", "issued_at", "error", "loss", "is_covered"
+        ),
+        on=["series", "issued_at"],
+        suffix="_champion",
+    ).filter(pl.col("loss").is_not_null())
+    hours = both["issued_at"].dt.truncate("1h").n_unique()
+    series = both["series"].n_unique()
+    measured: dict[str, float | int | str | bool] = {
+        "champion_version": standing.champion,
+        "challenger_version": standing.challenger,
+        "hours": hours,
+        "series_count": series,
+        "has_drifted": standing.has_drifted,
+    }
+    needed = rules.hours(has_drifted=standing.has_drifted)
+    is_spent = standing.shadow_hours >= rules.retire_hours
+    if hours < needed or series < rules.minimum_series_ratio * known_series or not series:
+        why = f"{hours} of {needed} hours and {series} of {known_series} series have outcomes of both"
+        return _judgement("retire" if is_spent else "wait", [why], measured)
+    error, loss = compared(both, "error"), compared(both, "loss")
+    coverage, other = (_share(both[name]) for name in ("is_covered", "is_covered_champion"))
+    measured |= {
+        "error_ratio": error.ratio,
+        "error_ratio_low": error.low,
+        "error_ratio_high": error.high,
+        "decision_loss_ratio": loss.ratio,
+        "decision_loss_ratio_low": loss.low,
+        "decision_loss_ratio_high": loss.high,
+        "coverage_ratio": coverage,
+        "champion_coverage_ratio": other,
+    }
+    against = [
+        f"its {name} is {it.ratio:.3f} of the champion's ({it.low:.3f} to {it.high:.3f}): worse"
+        for name, it in (("error", error), ("decision loss", loss))
+        if it.low > 1.0
+    ]
+    if coverage < min(LEAST_COVERAGE, other):
+        against.append(f"only {coverage:.1%} of outcomes lie within its intervals")
+    is_better = min(error.high, loss.high) < 1.0
+    is_renewal = standing.champion_age_hours >= rules.renew_hours and (
+        max(error.high, loss.high) <= 1.0 + RENEWAL_MARGIN
+    )
+    if not against and (is_better or is_renewal):
+        why = "better" if is_better else "no worse, and the champion is old"
+        return _judgement("promote", [f"{why}: {_words(error, loss)} over {hours} hours"], measured)
+    reasons = against or [f"no better beyond noise: {_words(error, loss)} over {hours} hours"]
+    return _judgement("retire" if is_spent else "keep", reasons, measured)
+
+
+def champion_holds_against_naive(scores: pl.DataFrame, champion: str, minimum_hours: int) -> Verdict:
+    """Whether the champion is not clearly worse than repeating the day or the week before, on the same outcomes.
+
+    Of the two, each series has the better one over the whole span: a champion has to be worse than the better naive by
+    more than `DEMOTION_MARGIN` beyond noise to fail.
+
+    Args:
+        scores: Of `scored`.
+        champion: Its version.
+        minimum_hours: Hours with outcomes below which nothing is concluded.
+    """
+    name = "champion_holds_against_naive"
+    ours = scores.filter((pl.col("version") == champion) & pl.col("naive_day").is_not_null())
+    hours = ours["issued_at"].dt.truncate("1h").n_unique()
+    measured: dict[str, float | int | str | bool] = {"champion_version": champion, "hours": hours}
+    if hours < minimum_hours:
+        why = f"nothing is concluded from {hours} of {minimum_hours} hours"
+        return Verdict(name=name, passed=True, reasons=(why,), measured=measured)
+    week_is_whole = pl.col("naive_week").is_not_null().all().over("series")
+    week_is_better = pl.col("naive_week").sum().over("series") < pl.col("naive_day").sum().over("series")
+    both = ours.with_columns(
+        pl.when(week_is_whole & week_is_better)
+        .then("naive_week")
+        .otherwise("naive_day")
+        .alias("error_champion")
+    )
+    error = compared(both, "error")
+    measured |= {
+        "error_ratio": error.ratio,
+        "error_ratio_low": error.low,
+        "error_ratio_high": error.high,
+        "limit_ratio": 1.0 + DEMOTION_MARGIN,
+    }
+    if error.low <= 1.0 + DEMOTION_MARGIN:
+        return Verdict(name=name, passed=True, measured=measured)
+    why = f"its error is {error.ratio:.2f} times the seasonal-naive's ({error.low:.2f} to {error.high:.2f})"
+    return Verdict(name=name, passed=False, reasons=(f"{why} over {hours} hours",), measured=measured)
+
+
+def compared(both: pl.DataFrame, figure: str) -> Ratio:
+    """A figure of one over that of the other, pooled over series of equal weight, with bounds from resampled blocks.
+
+    Args:
+        both: Pairs: columns `series`, `issued_at`, `figure` and `<figure>_champion`.
+        figure: Which.
+    """
+    by_hour = both.group_by(pl.col("issued_at").dt.truncate("1h").alias("hour"), "series").agg(
+        pl.col(figure).sum(), pl.col(f"{figure}_champion").sum()
+    )
+    ours, theirs = (_matrix(by_hour, name) for name in (figure, f"{figure}_champion"))
+    totals = theirs.sum(axis=0)
+    # Where the other is without error at all, the scale is our own: a ratio to nothing would be infinite.
+    scale = np.where(totals > _TINY, totals, np.maximum(ours.sum(axis=0), _TINY))
+    a, b = (ours / scale).sum(axis=1), (theirs / scale).sum(axis=1)
+    weights = _block_weights(len(a))
+    drawn = (weights @ a) / np.maximum(weights @ b, _TINY)
+    low, high = np.quantile(drawn, (LEVEL, 1.0 - LEVEL))
+    return Ratio(float(a.sum() / max(b.sum(), _TINY)), float(low), float(high))
+
+
+def _matrix(by_hour: pl.DataFrame, figure: str) -> Array:
+    """Hours by series, 0 where a series has no outcome in an hour (of either, for they are pairs)."""
+    wide = by_hour.sort("hour", "series").pivot(on="series", index="hour", values=figure).sort("hour")
+    values: Array = wide.drop("hour").fill_null(0.0).to_numpy().astype(np.float64)
+    return values
+
+
+def _block_weights(hours: int) -> Array:
+    """How often each hour is drawn, shape (draws, hours); blocks run on past the end at the beginning."""
+    length = min(max(hours // _LEAST_BLOCKS, 1), _LONGEST_BLOCK_HOURS)
+    blocks = -(-hours // length)
+    starts = np.random.default_rng(0).integers(0, hours, size=(_DRAWS, blocks))
+    drawn = (starts[:, :, None] + np.arange(length)).reshape(_DRAWS, -1)[:, :hours] % hours
+    weights = np.zeros((_DRAWS, hours))
+    np.add.at(weights, (np.arange(_DRAWS)[:, None], drawn), 1.0)
+    return weights
+
+
+def _share(column: pl.Series) -> float:
+    return float(column.cast(pl.Float64).to_numpy().mean())
+
+
+def _words(error: Ratio, loss: Ratio) -> str:
+    return (
+        f"error {error.ratio:.3f} ({error.low:.3f} to {error.high:.3f}) and decision loss {loss.ratio:.3f} "
+        f"({loss.low:.3f} to {loss.high:.3f}) of the champion's"
+    )
+
+
+def _judgement(
+    action: Action, reasons: list[str], measured: dict[str, float | int | str | bool]
+) -> Judgement:
+    verdict = Verdict(
+        name="challenger_beats_champion",
+        passed=action == "promote",
+        reasons=tuple(reasons),
+        measured={**measured, "action": action},
+    )
+    return Judgement(action, verdict)
