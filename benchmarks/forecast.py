@@ -30,7 +30,7 @@ from benchmarks.demand.series import Demand, Skipped, find
 from benchmarks.report import write
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 130)
 
 Rows = list[dict[str, Any]]
 

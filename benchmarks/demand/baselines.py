@@ -23,7 +23,7 @@ LAG_SETS: Final = (
 )
 """Hours before the origin (1 is the last known hour); the ridge also gets the hours one day and week before its target."""
 
-PENALTIES: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
+PENALTIES: Final = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 """Per standardised column; chosen with the lags."""
 
 LEAST_ROWS: Final = 48
@@ -119,6 +119,8 @@ class _Fitted:
     scale: Array
     weights: Array
     constant: float
+    low: float
+    high: float
 
 
 def _fit(
@@ -142,14 +144,19 @@ def _fit(
     standard = (columns - middle) / scale
     gram = standard.T @ standard + penalty * np.eye(standard.shape[1])
     constant = float(targets.mean())
-    return _Fitted(middle, scale, np.linalg.solve(gram, standard.T @ (targets - constant)), constant)
+    weights = np.linalg.solve(gram, standard.T @ (targets - constant))
+    # Half a range beyond what was seen: a straight line must not run away where a level is new.
+    margin = float(np.ptp(targets)) / 2.0
+    return _Fitted(
+        middle, scale, weights, constant, float(targets.min()) - margin, float(targets.max()) + margin
+    )
 
 
 def _apply(
     filled: Array, origins: NDArray[np.int64], horizon: int, lags: tuple[int, ...], fitted: _Fitted
 ) -> Array:
     standard = (_columns(filled, origins, horizon, lags) - fitted.middle) / fitted.scale
-    return np.asarray(standard @ fitted.weights + fitted.constant)
+    return np.clip(standard @ fitted.weights + fitted.constant, fitted.low, fitted.high)
 
 
 def _tuned(
@@ -159,7 +166,7 @@ def _tuned(
     begin = first - first // 4
     targets = np.arange(begin, first)
     targets = targets[known[begin:first]]
-    best, least = (LAG_SETS[0], PENALTIES[2]), np.inf
+    best, least = (LAG_SETS[0], PENALTIES[3]), np.inf
     for lags in LAG_SETS:
         origins = targets - horizon + 1
         if not len(origins) or origins[0] < max(lags):
