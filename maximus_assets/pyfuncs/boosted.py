@@ -1,7 +1,7 @@
 """Prediction by one gradient-boosted model for a whole fleet: numpy and xgboost, and the features both sides share.
 
 What a tree is asked is never how high a series is but how the coming bins will differ from yesterday's, in multiples of
-how much the series usually differs from yesterday; so one model serves series of any unit and size (Montero-Manso and
+how much the series usually differs from yesterday (brought towards the present level); so one model serves series of any unit and size (Montero-Manso and
 Hyndman, Principles and Algorithms for Forecasting Groups of Time Series, International Journal of Forecasting 37, 2021).
 Every feature is computed from the window alone: the same code runs while learning and while serving, and a bin that came
 after the origin cannot be seen. The trees answer at a few steps ahead and are interpolated between them; what is
@@ -31,6 +31,13 @@ _MAGIC: Final = b"maximus-boosted\n"
 _HEADER_BYTES: Final = len(_MAGIC) + hashlib.sha256().digest_size
 _ATTRIBUTE: Final = "maximus_boosted_{}"
 _SOURCE: Final = "boosted model"
+LEVEL_KEPT_HOURLY: Final = 0.9
+"""Share of the last hour's distance from yesterday that the base keeps from one hour ahead to the next; the trees know
+how long it lasts where it is of a usual size."""
+
+SHIFT_SCALES: Final = 4.0
+"""A larger distance from yesterday enlarges the scale: what is asked stays within what was learnt."""
+
 _FLAT: Final = 1e-9
 """A scale below this share of the largest value is none: the series is constant but for rounding."""
 
@@ -96,7 +103,8 @@ class Features:
 
     Attributes:
         columns: Shape (windows, knots, features), NaN where a window is too short for one.
-        base: The nearest known day at every step ahead, in the series' unit, shape (windows, horizon).
+        base: The nearest known day at every step ahead, brought towards the present level, in the series' unit, shape
+            (windows, horizon).
         scale: How much a bin usually differs from the day before, in the series' unit, > 0, shape (windows,).
     """
 
@@ -216,7 +224,8 @@ def features(windows: Array, end_epoch_seconds: NDArray[np.int64], recipe: Recip
     known = _Known(windows, recipe)
     steps = np.arange(recipe.horizon_steps)
     knots = recipe.knots
-    base = known.day_back(1, steps)
+    kept = LEVEL_KEPT_HOURLY ** ((steps + 1) / recipe.hour)
+    base = known.day_back(1, steps) + known.shift[:, None] * kept
     columns = [
         *_days(known, knots, base[:, knots]),
         *_levels(known, base[:, knots]),
@@ -239,6 +248,8 @@ class _Known:
         first = np.argmax(np.isfinite(self.values), axis=1)
         self.first = first
         self.smooth = self._smooth()
+        hour, day = recipe.hour, recipe.day
+        self.shift = self.mean(self.length, hour) - self.mean(self.length - day, hour)
         self.scale, self.spread = self._scales()
 
     def at(self, index: NDArray[np.int64]) -> Array:
@@ -286,7 +297,8 @@ class _Known:
         largest = np.max(np.abs(np.where(seen, self.smooth, 0.0)), axis=1)
         least = np.maximum(_FLAT * largest, np.finfo(np.float64).tiny)
         spread = np.where(spread > least, spread, 1.0)
-        return np.where(daily > least, daily, spread), spread
+        scale = np.where(daily > least, daily, spread)
+        return np.maximum(scale, np.abs(self.shift) / SHIFT_SCALES), spread
 
 
 def _days(known: _Known, knots: NDArray[np.int64], base: Array) -> list[Array]:

@@ -1,9 +1,9 @@
 """Learning one gradient-boosted model over all series of a fleet.
 
-A row is a series, an origin and a step ahead; what is learnt is how far the outcome lies from the nearest known day. Many
-series teach what one is too short for: how weekends, level shifts and noise carry over. The number of trees is chosen on
-a later slice of time than the trees are grown on, then the model is grown anew on all of it. Features and prediction are
-`pyfuncs.boosted`'s, so nothing is computed twice in different ways.
+A row is a series, an origin and a step ahead; what is learnt is how far the outcome lies from the nearest known day,
+brought towards the present level. Many series teach what one is too short for: how weekends, level shifts and noise carry
+over. The number of trees is chosen on a later slice of time than the trees are grown on, then the model is grown anew on
+all of it. Features and prediction are `pyfuncs.boosted`'s, so nothing is computed twice in different ways.
 
 Chen and Guestrin, XGBoost: A Scalable Tree Boosting System (KDD 2016).
 """
@@ -48,9 +48,9 @@ class Growth:
         threads: Processor cores.
     """
 
-    max_rows: int = 200_000
+    max_rows: int = 100_000
     knots_per_window: int = 12
-    rounds: int = 400
+    rounds: int = 300
     patience: int = 40
     learning_rate: float = 0.08
     depth: int = 7
