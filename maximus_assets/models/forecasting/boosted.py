@@ -3,7 +3,8 @@
 A row is a series, an origin and a step ahead; what is learnt is how far the outcome lies from the nearest known day,
 brought towards the present level. Many series teach what one is too short for: how weekends, level shifts and noise carry
 over. The number of trees is chosen on a later slice of time than the trees are grown on, then the model is grown anew on
-all of it. Features and prediction are `pyfuncs.boosted`'s, so nothing is computed twice in different ways.
+all of it. Features are
+`pyfuncs.boosted_features`', prediction is `pyfuncs.boosted`'s.
 
 Chen and Guestrin, XGBoost: A Scalable Tree Boosting System (KDD 2016).
 """
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from maximus_assets.models.forecasting.backtest import History
 from maximus_assets.models.forecasting.base import ShortHistoryError
-from maximus_assets.pyfuncs.boosted import Array, BoostedFleet, Recipe, features, is_warm, stack
+from maximus_assets.pyfuncs.boosted import BoostedFleet
+from maximus_assets.pyfuncs.boosted_features import Array, Recipe, features, is_warm, stack
 
 LATER_RATIO: Final = 0.15
 """Share of each history, its last part, on which the number of trees is chosen."""
@@ -123,6 +125,26 @@ def fit(histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT) 
         nthread=growth.threads,
     )
     return BoostedFleet(xgboost.train(parameters, everything, trial.best_iteration + 1), recipe)
+
+
+def replay(fleet: BoostedFleet, history: History, origins: NDArray[np.int64]) -> Array:
+    """What the model forecasts at each origin of a history, from what precedes it.
+
+    Args:
+        fleet: The model; learnt from bins before the first origin, if the comparison is to be fair.
+        history: The series, on the model's step.
+        origins: First bin forecast, shape (k,).
+
+    Returns:
+        Shape (k, horizon), brought up to the history's floor; NaN where a window was too short or hollow.
+    """
+    memory, found = fleet.recipe.memory_bins, []
+    for start in range(0, len(origins), BATCH_WINDOWS):
+        some = origins[start : start + BATCH_WINDOWS]
+        windows = [history.values[max(0, origin - memory) : origin] for origin in some]
+        ends = history.start_epoch_seconds + history.step_seconds * (some - 1)
+        found.append(np.maximum(fleet.predict(windows, ends.tolist()), history.floor))
+    return np.concatenate(found) if found else np.empty((0, fleet.recipe.horizon_steps))
 
 
 def _rows(

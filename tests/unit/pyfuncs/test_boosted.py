@@ -6,9 +6,10 @@ import pytest
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.models.forecasting.backtest import History
 from maximus_assets.models.forecasting.base import ShortHistoryError
-from maximus_assets.models.forecasting.boosted import Growth, fit
+from maximus_assets.models.forecasting.boosted import BATCH_WINDOWS, Growth, fit, replay
 from maximus_assets.pyfuncs import boosted
-from maximus_assets.pyfuncs.boosted import BoostedFleet, Recipe, features, is_warm, load, stack
+from maximus_assets.pyfuncs.boosted import BoostedFleet, load
+from maximus_assets.pyfuncs.boosted_features import Recipe, features, is_warm, stack
 
 START = 1_772_409_600  # a Monday, 00:00 UTC
 HOURLY = Recipe(3600, 24, 8 * 24)
@@ -198,3 +199,14 @@ def test_a_stack_keeps_the_latest_bins():
 def test_a_recipe_that_no_feature_can_be_made_of_is_refused(figures):
     with pytest.raises(BadInputError):
         Recipe(*figures)
+
+
+def test_a_replay_is_what_would_have_been_forecast_at_each_origin(fleet):
+    values = demand(56, days=42)
+    origins = np.arange(240, 240 + BATCH_WINDOWS + 5)
+    found = replay(fleet, history(values), origins)
+    for index in (0, BATCH_WINDOWS - 1, BATCH_WINDOWS, len(origins) - 1):
+        np.testing.assert_array_equal(found[index], ahead(fleet, values, origins[index]))
+    high = float(values.max())
+    assert (replay(fleet, History(values, START, 3600, floor=high), origins[:3]) == high).any()
+    assert replay(fleet, history(values), origins[:0]).shape == (0, 24)
