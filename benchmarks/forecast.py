@@ -22,13 +22,14 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from benchmarks.demand import m4
+from benchmarks.demand import fleet, m4
 from benchmarks.demand.baselines import HORIZONS
 from benchmarks.demand.figures import BLOCK_ORIGINS, NOMINAL, RESAMPLES
 from benchmarks.demand.judge import JUDGED_RATIO, METHODS, judge
 from benchmarks.demand.series import Demand, Skipped, find
 from benchmarks.report import write
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
+from maximus_assets.models.forecasting.boosted import Growth
 
 console = Console(width=None if sys.stdout.isatty() else 130)
 
@@ -63,6 +64,20 @@ def measure_m4(data: Path, train: Path | None, *, quick: bool) -> Rows:
     names = spaced(list(found), QUICK_M4) if quick else list(found)
     rows = [m4.judge(name, *found[name]) for name in track(names, "M4 hourly", console=console)]
     return rows + [skipped(one) for one in left_out]
+
+
+def measure_fleet(data: Path, train: Path | None) -> Rows:
+    """The boosted model by itself, with several seeds."""
+    demands = [one for one in find(data) if isinstance(one, Demand)]
+    found, _ = m4.read(data, train)
+    training = m4.training_parts(data, train)
+    rows: Rows = []
+    for seed in track(fleet.SEEDS, "boosted model", console=console):
+        if any(one.history.step_seconds == GRID_SECONDS for one in demands):
+            rows += fleet.of_demand(demands, Growth(seed=seed))
+        if found:
+            rows += fleet.of_m4(found, training, Growth(seed=seed))
+    return rows
 
 
 def skipped(one: Skipped) -> dict[str, Any]:
@@ -148,6 +163,7 @@ def print_rows(rows: Rows) -> None:
             f"{_mean(known, 'seasonal_naive_mase'):.3f}), sMAPE {_mean(hourly, 'smape'):.2f} (seasonal-naive "
             f"{_mean(hourly, 'seasonal_naive_smape'):.2f}), coverage {_mean(hourly, 'coverage'):.3f}"
         )
+    print_fleet(rows)
     for row in rows:
         if row["kind"] == "predict":
             console.print(f"{row['targets']:,} targets, {row['steps']} steps predicted in {row['seconds']} s")
@@ -156,6 +172,34 @@ def print_rows(rows: Rows) -> None:
     console.print(
         f"{sum(row['kind'] == 'skipped' for row in rows)} files or series left out; the JSON says why"
     )
+
+
+def print_fleet(rows: Rows) -> None:
+    """The boosted model by itself: medians over seeds, and how far the seeds lie apart on M4."""
+    by_series: dict[str, Rows] = {}
+    for row in rows:
+        if row["kind"] == "boosted":
+            by_series.setdefault(row["series"], []).append(row)
+    if by_series:
+        table = Table("series", title="boosted model of the fleet by itself: R², MASE against seasonal-naive")
+        for heading in (*(f"{horizon} h" for horizon in HORIZONS), "MASE"):
+            table.add_column(heading, justify="right")
+        for name, found in by_series.items():
+            r2 = [[row["boosted"][f"{horizon}h"]["r2"] for row in found] for horizon in HORIZONS]
+            table.add_row(_short(name), *map(_middle, [*r2, [row["mase_ratio"] for row in found]]))
+        console.print(table)
+    for seed in sorted({row["seed"] for row in rows if row["kind"] == "boosted_m4"}):
+        one = [row for row in rows if row["kind"] == "boosted_m4" and row["seed"] == seed]
+        known = [row for row in one if row["mase"] is not None]
+        console.print(
+            f"M4 hourly, boosted model, seed {seed}, {len(one)} series: MASE {_mean(known, 'mase'):.3f}, "
+            f"sMAPE {_mean(one, 'smape'):.2f}, learnt in {one[0]['fleet_fit_seconds']:.0f} s"
+        )
+
+
+def _middle(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return _figure(statistics.median(known) if known else None)
 
 
 def _table_of_r2(series: Rows) -> Table:
@@ -236,6 +280,7 @@ def main() -> None:
                 console.print(f"left out {row['series']}: {row['reason']}", highlight=False)
             sys.exit(f"{arguments.data} holds no demand series and no M4 hourly series that can be judged")
         if not arguments.quick:
+            rows += measure_fleet(arguments.data, arguments.train)
             rows += measure_predict()
     print_rows(rows)
     config = {

@@ -40,10 +40,7 @@ def read(root: Path, train: Path | None = None) -> tuple[dict[str, tuple[Array, 
         Name -> training values and the 48 that followed; and files and series left out, with reasons.
     """
     skipped: list[Skipped] = []
-    known: dict[str, Array] = {}
-    for folder in (train, root):
-        if folder is not None:
-            known |= _read_all(folder, "train", skipped)
+    known = _training(root, train, skipped)
     found = {}
     for name, actual in _read_all(root, "test", skipped).items():
         if name not in known:
@@ -55,6 +52,12 @@ def read(root: Path, train: Path | None = None) -> tuple[dict[str, tuple[Array, 
         else:
             found[name] = (known[name], actual)
     return found, skipped
+
+
+def training_parts(root: Path, train: Path | None = None) -> dict[str, Array]:
+    """Training values of every series, also of those without a test part; for a model that learns from all of them."""
+    found = _training(root, train, [])
+    return {name: one for name, one in found.items() if len(one) > SEASON and not np.isnan(one).any()}
 
 
 def mase(actual: Array, forecast: Array, training: Array) -> float | None:
@@ -116,6 +119,14 @@ def _judged(name: str, training: Array, actual: Array) -> Row:
         "coverage": float(covered.mean()),
         "fit_seconds": float(found.fit_seconds),
     }
+
+
+def _training(root: Path, train: Path | None, skipped: list[Skipped]) -> dict[str, Array]:
+    known: dict[str, Array] = {}
+    for folder in (train, root):
+        if folder is not None:
+            known |= _read_all(folder, "train", skipped)
+    return known
 
 
 def _read_all(root: Path, part: str, skipped: list[Skipped]) -> dict[str, Array]:

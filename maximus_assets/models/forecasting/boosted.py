@@ -23,7 +23,7 @@ from maximus_assets.pyfuncs.boosted import BoostedFleet
 from maximus_assets.pyfuncs.boosted_features import Array, Recipe, features, is_warm, stack
 
 LATER_RATIO: Final = 0.15
-"""Share of each history, its last part, on which the number of trees is chosen."""
+"""Share of each history, its last part, on which the number of trees is chosen; more where it could not hold a forecast."""
 
 BATCH_WINDOWS: Final = 512
 """Windows whose features are made at once, which bounds memory."""
@@ -84,7 +84,7 @@ def fit(histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT) 
         ShortHistoryError: No history, or only ones too short to grow on and to choose the number of trees on.
     """
     rng = np.random.default_rng(growth.seed)
-    splits = [len(one.values) - round(LATER_RATIO * len(one.values)) for one in histories]
+    splits = [len(one.values) - _later_bins(len(one.values), recipe.horizon_steps) for one in histories]
     least = recipe.minimum_bins
     early = _rows(histories, [(least, split) for split in splits], recipe, growth, rng)
     later = _rows(
@@ -125,6 +125,11 @@ def fit(histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT) 
         nthread=growth.threads,
     )
     return BoostedFleet(xgboost.train(parameters, everything, trial.best_iteration + 1), recipe)
+
+
+def _later_bins(length: int, horizon_steps: int) -> int:
+    """Bins of the later slice: room for some origins with all that follows them, never more than half a history."""
+    return min(max(round(LATER_RATIO * length), horizon_steps + horizon_steps // 4), length // 2)
 
 
 def replay(fleet: BoostedFleet, history: History, origins: NDArray[np.int64]) -> Array:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks import forecast
+from benchmarks.demand import fleet, m4
 from benchmarks.demand import judge as judging
-from benchmarks.demand import m4
 from benchmarks.demand.series import Demand
 from maximus_assets.models.forecasting.backtest import History
+from maximus_assets.models.forecasting.boosted import Growth
 
 KEYS = [
     "r2_1h_median",
@@ -143,3 +144,35 @@ def test_a_damaged_competition_file_is_left_out_with_its_reason(tmp_path):
     assert found == {}
     assert "'many' is no number" in skipped[0].reason
     assert "no training part" in skipped[1].reason
+
+
+GROWTH = Growth(max_rows=3_000, rounds=20, patience=5, depth=4, learning_rate=0.3)
+
+
+def test_the_fleets_model_is_judged_on_what_follows_what_it_learnt_from():
+    def demand(name, change):
+        values = waves(288 * 10, 288, 1)
+        values[288 * 6 :] += change
+        return Demand(name, "cpu", History(values, 0, 300, 0.0))
+
+    rows = fleet.of_demand([demand("still", 0.0), demand("moved", 40.0)], GROWTH)
+    assert [row["series"] for row in rows] == ["still", "moved"]
+    assert rows[0]["boosted"]["24h"]["r2"] > 0.9
+    assert rows[0]["boosted"]["1h"]["n"] == 96
+    hidden = fleet.of_demand([demand("still", 0.0), demand("moved", 1e6)], GROWTH)
+    assert hidden[0]["boosted"] == rows[0]["boosted"]
+
+
+def test_the_fleets_model_learns_from_every_training_part_and_is_judged_where_the_future_is_known():
+    series = {f"H{i}": waves(400, 24, i) for i in range(4)}
+    series["H9"] = waves(400, 24, 9)[:20]
+    training = {name: one[:352] for name, one in series.items()}
+    rows = fleet.of_m4(
+        {name: (training[name], series[name][352:]) for name in ("H0", "H2")}, training, GROWTH
+    )
+    assert [row["series"] for row in rows] == ["m4_hourly/H0", "m4_hourly/H2"]
+    assert max(row["mase"] for row in rows) < 1.1
+    assert (
+        fleet.of_m4({"H9": (training["H9"], np.ones(48))}, {"H9": training["H9"]}, GROWTH)[0]["kind"]
+        == "failed"
+    )
