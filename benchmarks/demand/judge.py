@@ -4,6 +4,7 @@ Ours is called once, through the function that the promoted forecaster's backtes
 bins; here bins become hours. The plain methods see the same hours. A series that cannot be judged is a row that says why.
 """
 
+import time
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -43,7 +44,9 @@ def judge(demand: Demand) -> Row:
 def _judged(demand: Demand) -> Row:
     history = demand.history
     step, width = history.step_seconds, hour_bins(history.step_seconds)
+    began = time.process_time()
     found = evaluate(history, judged_ratio=JUDGED_RATIO)
+    fit_cpu_seconds = time.process_time() - began
     regular = np.arange(found.origins[0], found.origins[0] + width * len(found.origins), width)
     if not np.array_equal(found.origins, regular):
         raise RuntimeError("origins are not an hour apart")
@@ -88,6 +91,7 @@ def _judged(demand: Demand) -> Row:
         if covered is None
         else {**asdict(covered), "holds_nominal": covered.low <= NOMINAL <= covered.high},
         "fit_seconds": float(found.fit_seconds),
+        "fit_cpu_seconds": fit_cpu_seconds,
     }
 
 
