@@ -115,6 +115,11 @@ def unpassed_gates(version: Version) -> tuple[str, ...]:
     return tuple(f"{gate}: {what}" for gate, what in said.items() if what != "passed")
 
 
+def is_usable(version: Version) -> bool:
+    """Whether the code that serves can load it. A champion that is not forecasts nothing, so no evidence could beat it."""
+    return version.tags.get(TAG_CONTRACT_VERSION) == CONTRACT_VERSION
+
+
 def challengers(registry: Registry, name: str) -> dict[str, Version]:
     """Alias -> version of those in shadow, by alias."""
     aliases = sorted(registry.aliases(name).items())
@@ -131,7 +136,7 @@ def name_candidate(registry: Registry, version: Version) -> None:
 
 
 def admit(registry: Registry, version: Version, *, chance: timedelta, clock: Clock) -> Admission:
-    """Let a version that passed its gates in: as champion where there is none, else into shadow.
+    """Let a version that passed its gates in: as champion where there is none that can be used, else into shadow.
 
     The challenger of the same recipe makes room once it has had its chance; until then the newer one waits as candidate.
 
@@ -144,15 +149,20 @@ def admit(registry: Registry, version: Version, *, chance: timedelta, clock: Clo
     Raises:
         GateNotPassedError: A required gate failed or is missing.
         ContractMismatchError: It was built for another contract version.
-        PromotionRefusedError: It was withdrawn, or is older than the champion (a run that was overtaken).
+        PromotionRefusedError: It was withdrawn or demoted, or is older than the champion (a run that was overtaken).
         Retryable: The registry went away; calling again finishes it.
     """
     version = registry.version(version.name, version.number)
     _refuse_unfit(version)
     champion = registry.named(version.name, CHAMPION)
-    if champion is None or champion.number == version.number:
-        promotion = promote(registry, version, clock=clock)
-        reason = "there was no champion" if promotion.is_changed else "it is the champion already"
+    if champion is not None and champion.number == version.number:
+        promote(registry, version, clock=clock)
+        return Admission(CHAMPION, "it is the champion already")
+    if TAG_DEMOTED_AT in version.tags:
+        raise PromotionRefusedError(f"{version} was demoted; it comes back on live evidence alone")
+    if champion is None or not is_usable(champion):
+        promote(registry, version, clock=clock)
+        reason = "there was no champion" if champion is None else f"version {champion.number} cannot be used"
         return Admission(CHAMPION, reason)
     _refuse_older(version, champion)
     alias = challenger(version.tags.get(TAG_RECIPE) or NIGHTLY_RECIPE)
@@ -181,12 +191,12 @@ def promote(
     Args:
         registry: The registry it is in.
         version: The version; its tags are read anew.
-        evidence: That it is better than the champion; needed where there is one.
+        evidence: That it is better than the champion; needed where there is one that can be used.
         clock: When it became champion is written on it.
 
     Raises:
         GateNotPassedError: A required gate failed or is missing.
-        EvidenceMissingError: There is another champion and the evidence is missing, failed, or about other versions.
+        EvidenceMissingError: There is another usable champion and the evidence is missing, failed, or about others.
         ContractMismatchError: It was built for another contract version.
         PromotionRefusedError: It was withdrawn, or is older than the champion (a run that was overtaken).
         Retryable: The registry went away; calling again finishes the promotion.
@@ -197,7 +207,11 @@ def promote(
     if champion is not None and champion.number == version.number:
         _leave_shadow(registry, version)
         return Promotion(champion=champion, replaced=None, is_changed=False)
-    if champion is not None:
+    if champion is not None and not is_usable(champion):
+        _refuse_older(version, champion)
+        # Neither it nor what was before it is anything to go back to.
+        _remove(registry, version.name, PREVIOUS)
+    elif champion is not None:
         if (
             TAG_DEMOTED_AT not in version.tags
         ):  # that one is older by nature, and comes back on evidence alone
@@ -317,8 +331,8 @@ def _refuse_unfit(version: Version) -> None:
         raise PromotionRefusedError(f"{version} was withdrawn at {withdrawn}; train a new one")
     if (retired := version.tags.get(TAG_RETIRED_AT)) is not None:
         raise PromotionRefusedError(f"{version} was retired from shadow at {retired}; train a new one")
-    built_for = version.tags.get(TAG_CONTRACT_VERSION)
-    if built_for != CONTRACT_VERSION:
+    if not is_usable(version):
+        built_for = version.tags.get(TAG_CONTRACT_VERSION)
         raise ContractMismatchError(
             f"{version} was built for contract version {built_for or 'unknown'}, this is {CONTRACT_VERSION}"
         )

@@ -6,7 +6,7 @@ that waited goes in. Every verdict is written on the version it is about.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,6 +46,7 @@ from maximus_assets.registry.promotion import (
     age,
     challengers,
     demote,
+    is_usable,
     last_evidence,
     promote,
     retire,
@@ -108,8 +109,8 @@ def settle(registry: Registry, name: str, *, read: Read, rules: Rules, clock: Cl
         Retryable: The registry or the evidence could not be reached; calling again goes on.
     """
     champion = registry.named(name, CHAMPION)
-    if champion is None:
-        return _without_champion(registry, name, clock)
+    if champion is None or not is_usable(champion):
+        return _without_champion(registry, name, clock, unusable=champion)
     now = clock.now()
     if age(champion, TAG_PROMOTED_AT, now) < _SOON:
         return Settlement(champion, events=_let_in(registry, name, champion, rules, clock))
@@ -182,11 +183,20 @@ def admit_candidate(registry: Registry, version: Version, *, rules: Rules, clock
     return admit(registry, version, chance=chance(rules, has_drifted=has_drifted), clock=clock)
 
 
-def _without_champion(registry: Registry, name: str, clock: Clock) -> Settlement:
-    """The newest version that passed its gates and was never demoted, if there is one: there the gates suffice."""
+def _without_champion(
+    registry: Registry, name: str, clock: Clock, unusable: Version | None = None
+) -> Settlement:
+    """The newest version that passed its gates and was never demoted, if there is one: there the gates suffice.
+
+    So they do where the champion is one that the code that serves cannot load.
+    """
+    if unusable is not None:
+        found = _without_champion(registry, name, clock)
+        why = f"version {unusable.number} was built for another contract and cannot be used"
+        return replace(found, replaced=unusable.number, events=(why, *found.events))
     waiting = [*challengers(registry, name).values(), registry.named(name, CANDIDATE)]
     for version in sorted((it for it in waiting if it is not None), key=lambda it: -it.number):
-        if TAG_DEMOTED_AT in version.tags or unpassed_gates(version):
+        if TAG_DEMOTED_AT in version.tags or not is_usable(version) or unpassed_gates(version):
             continue
         try:
             promotion = promote(registry, version, clock=clock)
@@ -240,7 +250,12 @@ def _judge(registry: Registry, champion: Version, evidence: "_Evidence") -> dict
 def _let_in(registry: Registry, name: str, champion: Version, rules: Rules, clock: Clock) -> tuple[str, ...]:
     """Let a candidate that waited into shadow, if there is a place now."""
     candidate = registry.named(name, CANDIDATE)
-    is_known = candidate is None or candidate.number <= champion.number or bool(unpassed_gates(candidate))
+    is_known = (
+        candidate is None
+        or candidate.number <= champion.number
+        or not is_usable(candidate)
+        or bool(unpassed_gates(candidate))
+    )
     if (
         candidate is None
         or is_known

@@ -55,6 +55,10 @@ def test_a_fresh_champion_learnt_from_the_present_data_is_left_alone() -> None:
     [
         (None, "no champion"),
         (with_tags(contract="0"), "contract version"),
+        (
+            with_tags(contract="1"),
+            "contract version",
+        ),  # states of one recursion, which no code loads any more
         (with_tags(recipe="other"), "feature recipe"),
         (with_tags(trained=(NOW - timedelta(hours=36, seconds=1)).isoformat()), "36 h old"),
         (with_tags(data="older"), "data has changed"),

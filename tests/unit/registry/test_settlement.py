@@ -22,7 +22,7 @@ from maximus_assets.contracts.naming import (
 )
 from maximus_assets.defs.drift import look_for_drift
 from maximus_assets.registry import cuts
-from maximus_assets.registry.promotion import name_candidate, promote
+from maximus_assets.registry.promotion import PromotionRefusedError, name_candidate, promote
 from maximus_assets.registry.settlement import admit_candidate, settle
 from maximus_assets.telemetry.outcomes import ACTUALS, FORECASTS, Outcomes, evenly
 
@@ -98,6 +98,34 @@ def test_without_a_champion_the_newest_that_passed_its_gates_is_promoted(registr
     assert settled.champion.number == good.number
 
 
+def test_a_champion_no_code_can_load_any_more_holds_up_nothing(registry, make_version, clock):
+    older, champion = make_version(contract_version="1"), make_version(contract_version="1")
+    shelved = make_version(contract_version="1")
+    for version, alias in ((older, PREVIOUS), (champion, CHAMPION), (shelved, CANDIDATE)):
+        registry.client.set_registered_model_alias(FORECASTER, alias, str(version.number))
+    clock.advance(24 * 3600)
+    before = settle(registry, FORECASTER, read=unreachable, rules=RULES, clock=clock)
+    assert (before.champion, before.replaced) == (None, champion.number)
+
+    successor = make_version()
+    name_candidate(registry, successor)
+    admission = admit_candidate(registry, successor, rules=RULES, clock=clock)
+
+    assert admission.alias == CHAMPION
+    assert "cannot be used" in admission.reason
+    assert registry.aliases(FORECASTER) == {CANDIDATE: successor.number, CHAMPION: successor.number}
+
+
+def test_a_candidate_no_code_can_load_any_more_does_not_stop_the_settlement(
+    registry, make_version, clock, house
+):
+    name_candidate(registry, make_version(contract_version="1"))
+
+    settled = settle(registry, FORECASTER, read=evidence(clock, v1=0.2), rules=RULES, clock=clock)
+
+    assert settled.champion.number == house.number
+
+
 def test_a_champion_of_this_minute_is_not_judged(registry, make_version, clock):
     promote(registry, make_version(), clock=clock)
 
@@ -151,6 +179,8 @@ def test_a_champion_clearly_worse_than_yesterday_is_demoted_and_learning_is_aske
     assert request.run_key.startswith("demoted:1:")
     assert settle(registry, FORECASTER, read=unreachable, rules=RULES, clock=clock).champion is None
     assert TAG_DEMOTED_AT in registry.version(FORECASTER, house.number).tags
+    with pytest.raises(PromotionRefusedError, match="was demoted"):
+        admit_candidate(registry, house, rules=RULES, clock=clock)
 
 
 def test_a_drifted_champion_asks_for_learning_once_in_six_hours_until_it_is_replaced(
