@@ -85,9 +85,7 @@ def errors(
 ) -> dict[int, NDArray[np.float64]]:
     """Each service's error of the hour ahead, every hour from `NOW` on, in units of the backtest's."""
     states = {(state.target, state.sensor): state for each in learnt.values() for state in each.states}
-    maes = {
-        seed: each.report.filter("is_chosen").sort("horizon_hours")["mae"][0] for seed, each in learnt.items()
-    }
+    maes = {seed: each.report.filter("is_chosen", horizon_hours=1)["mae"][0] for seed, each in learnt.items()}
     values = {seed: grid[VALUE].to_numpy() for seed, grid in grids.items()}
     found: dict[int, list[float]] = {seed: [] for seed in learnt}
     for hour in range(hours):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from maximus_assets.contracts.base import floor_to_step
 from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.contracts.verdict import Verdict
+from maximus_assets.models.forecasting.scoring import LEAD
 
 Array = NDArray[np.float64]
 
@@ -67,7 +68,8 @@ def make_reference(grid: pl.DataFrame, report: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns of `REFERENCE`, in order of series and quarter.
     """
-    chosen = report.filter(pl.col("is_chosen"))
+    # Live errors are of the hour ahead: the lead's, which are of a quarter of an hour, are another figure.
+    chosen = report.filter(pl.col("is_chosen") & (pl.col("horizon_hours") != LEAD))
     errors = {
         (row[TARGET], row[SENSOR]): row["mae"]
         for row in chosen.sort("horizon_hours", descending=True).iter_rows(named=True)

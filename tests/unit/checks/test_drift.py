@@ -42,6 +42,14 @@ def test_a_reference_has_a_row_for_each_quarter_of_a_day(reference):
     assert reference.estimated_size() < 2000
 
 
+def test_live_error_is_held_against_the_backtest_of_the_hour_ahead(reference, learnt_shop):
+    chosen = learnt_shop.learnt.report.filter("is_chosen", sensor="request_rate_per_second")
+    maes = dict(chosen.select("horizon_hours", "mae").iter_rows())
+
+    assert maes[0] != maes[1]
+    assert set(reference["mae"]) == {maes[1]}
+
+
 def test_an_ordinary_day_resembles_the_training(reference):
     for hours in range(0, 48, 6):
         now = NOW + timedelta(hours=hours)
