@@ -119,7 +119,16 @@ class DayReader:
         # The checks speak of what is stored, whichever of the two that is.
         frame = found if loss.passed else staged.store.read("telemetry", key)
         today = profile(frame)
-        asked = judge(frame, today, before, targets=self.targets, span=(start, end), now=self.now)
+        is_stored = staged.store.stamp("telemetry", key) is not None
+        asked = judge(
+            frame,
+            today,
+            before,
+            targets=self.targets,
+            span=(start, end),
+            now=self.now,
+            stored=[profile_of(staged.store, key)] if is_stored else [],
+        )
         verdicts = (*(accept(verdict, self.accepted) for verdict in asked), loss)
         return DayRead(
             day=day,

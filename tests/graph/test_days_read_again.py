@@ -160,9 +160,15 @@ def test_demand_in_another_unit_is_not_stored_until_it_is_accepted(house, source
     assert "near 60: another unit?" in failed(refused)["telemetry_units_hold"]
     assert house.store.stamp("telemetry", day(0)) is None
 
+    assert "accept: [telemetry_units_hold]" in failed(refused)["telemetry_units_hold"]
+
     accepted = house.run("telemetry", config={"accept": ["telemetry_units_hold"]}, **span(1))
     assert accepted.success
     assert house.store.stamp("telemetry", day(0)) is not None
+
+    assert house.run("telemetry", **span(5)).success, (
+        "what was accepted once stops no run that reads it again"
+    )
 
 
 def test_a_run_that_is_refused_leaves_nothing_beside_the_frames(house, source: Changed) -> None:
