@@ -2,8 +2,9 @@
 
 from typing import Final
 
-CONTRACT_VERSION: Final = "1"
-"""Raised when a contract type or a model signature changes so that an older reader would misread it."""
+CONTRACT_VERSION: Final = "2"
+"""Raised when a contract type, a model signature or a forecaster's state changes so that an older reader would misread
+it, or this one what was written before. Version 1 forecasters held one recursion for each series."""
 
 FORECASTER: Final = "maximus-forecaster"
 

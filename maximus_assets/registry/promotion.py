@@ -8,7 +8,8 @@ for good (`rollback`).
 What is hard: a promotion is several writes to a store without transactions, and the loop reads the champion at any
 moment. So `previous` is written before the champion, what is no longer needed is removed last, and each call can be
 repeated after a crash at any point. A version taken back is marked as withdrawn first, or the next nightly run would
-promote it again. Only a demotion without a previous champion leaves none; the registered model then says why.
+promote it again. Only a demotion without a previous champion leaves none; the registered model then says why. A champion
+of another contract version, as an upgrade leaves behind, is never asked and so can never be beaten: it counts as none.
 """
 
 import json
@@ -125,6 +126,11 @@ def challengers(registry: Registry, name: str) -> dict[str, Version]:
     }
 
 
+def is_of_this_contract(version: Version) -> bool:
+    """Whether this code can use the version at all."""
+    return version.tags.get(TAG_CONTRACT_VERSION) == CONTRACT_VERSION
+
+
 def name_candidate(registry: Registry, version: Version) -> None:
     """Give the alias `candidate` to a newly registered version."""
     _point(registry, version, CANDIDATE)
@@ -150,9 +156,11 @@ def admit(registry: Registry, version: Version, *, chance: timedelta, clock: Clo
     version = registry.version(version.name, version.number)
     _refuse_unfit(version)
     champion = registry.named(version.name, CHAMPION)
-    if champion is None or champion.number == version.number:
+    if champion is None or champion.number == version.number or not is_of_this_contract(champion):
         promotion = promote(registry, version, clock=clock)
         reason = "there was no champion" if promotion.is_changed else "it is the champion already"
+        if promotion.replaced is not None:
+            reason = f"version {promotion.replaced} was built for another contract version"
         return Admission(CHAMPION, reason)
     _refuse_older(version, champion)
     alias = challenger(version.tags.get(TAG_RECIPE) or NIGHTLY_RECIPE)
@@ -181,7 +189,7 @@ def promote(
     Args:
         registry: The registry it is in.
         version: The version; its tags are read anew.
-        evidence: That it is better than the champion; needed where there is one.
+        evidence: That it is better than the champion; needed where there is one that can be used.
         clock: When it became champion is written on it.
 
     Raises:
@@ -202,8 +210,9 @@ def promote(
             TAG_DEMOTED_AT not in version.tags
         ):  # that one is older by nature, and comes back on evidence alone
             _refuse_older(version, champion)
-        _refuse_without(evidence, version, champion)
-        _point(registry, champion, PREVIOUS)
+        if is_of_this_contract(champion):
+            _refuse_without(evidence, version, champion)
+            _point(registry, champion, PREVIOUS)
     tags = {TAG_PROMOTED_AT: clock.now().isoformat()}
     if evidence is not None:
         tags[TAG_EVIDENCE] = evidence.model_dump_json()
@@ -254,7 +263,11 @@ def demote(registry: Registry, name: str, reason: str, *, clock: Clock) -> Promo
     )
     _point(registry, champion, challenger(DEMOTED_RECIPE))
     _notice(registry, name, f"version {champion.number} was demoted at {now:%Y-%m-%d %H:%M} UTC: {reason}")
-    may_return = previous is not None and not {TAG_DEMOTED_AT, TAG_WITHDRAWN_AT} & previous.tags.keys()
+    may_return = (
+        previous is not None
+        and is_of_this_contract(previous)
+        and not {TAG_DEMOTED_AT, TAG_WITHDRAWN_AT} & previous.tags.keys()
+    )
     if previous is not None and may_return and previous.number != champion.number:
         _point(registry, registry.tag(previous, {TAG_PROMOTED_AT: now.isoformat()}), CHAMPION)
     else:
@@ -274,12 +287,14 @@ def rollback(registry: Registry, name: str, *, clock: Clock, reason: str = "aske
         reason: Why, in words; written on it too.
 
     Raises:
-        NothingToRollBackError: There is no champion, or none before it.
+        NothingToRollBackError: There is no champion, or none before it that can be used.
         Retryable: The registry went away; calling again finishes the rollback.
     """
     champion, previous = registry.named(name, CHAMPION), registry.named(name, PREVIOUS)
     if champion is None or previous is None:
         raise NothingToRollBackError(f"{name} has no previous champion to go back to")
+    if not is_of_this_contract(previous):
+        raise NothingToRollBackError(f"{previous}, champion before, was built for another contract version")
     is_changed = champion.number != previous.number
     if is_changed:
         now = clock.now()
@@ -317,8 +332,8 @@ def _refuse_unfit(version: Version) -> None:
         raise PromotionRefusedError(f"{version} was withdrawn at {withdrawn}; train a new one")
     if (retired := version.tags.get(TAG_RETIRED_AT)) is not None:
         raise PromotionRefusedError(f"{version} was retired from shadow at {retired}; train a new one")
-    built_for = version.tags.get(TAG_CONTRACT_VERSION)
-    if built_for != CONTRACT_VERSION:
+    if not is_of_this_contract(version):
+        built_for = version.tags.get(TAG_CONTRACT_VERSION)
         raise ContractMismatchError(
             f"{version} was built for contract version {built_for or 'unknown'}, this is {CONTRACT_VERSION}"
         )

@@ -46,6 +46,7 @@ from maximus_assets.registry.promotion import (
     age,
     challengers,
     demote,
+    is_of_this_contract,
     last_evidence,
     promote,
     retire,
@@ -108,7 +109,7 @@ def settle(registry: Registry, name: str, *, read: Read, rules: Rules, clock: Cl
         Retryable: The registry or the evidence could not be reached; calling again goes on.
     """
     champion = registry.named(name, CHAMPION)
-    if champion is None:
+    if champion is None or not is_of_this_contract(champion):
         return _without_champion(registry, name, clock)
     now = clock.now()
     if age(champion, TAG_PROMOTED_AT, now) < _SOON:
@@ -183,19 +184,21 @@ def admit_candidate(registry: Registry, version: Version, *, rules: Rules, clock
 
 
 def _without_champion(registry: Registry, name: str, clock: Clock) -> Settlement:
-    """The newest version that passed its gates and was never demoted, if there is one: there the gates suffice."""
+    """The newest usable version that passed its gates and was never demoted, if any: there the gates suffice."""
     waiting = [*challengers(registry, name).values(), registry.named(name, CANDIDATE)]
     for version in sorted((it for it in waiting if it is not None), key=lambda it: -it.number):
-        if TAG_DEMOTED_AT in version.tags or unpassed_gates(version):
+        if TAG_DEMOTED_AT in version.tags or not is_of_this_contract(version) or unpassed_gates(version):
             continue
         try:
             promotion = promote(registry, version, clock=clock)
         except PromotionRefusedError:
             continue
         return Settlement(
-            promotion.champion, events=(f"version {version.number} is champion: there was none",)
+            promotion.champion,
+            promotion.replaced,
+            events=(f"version {version.number} is champion: there was none to use",),
         )
-    return Settlement(None, events=("there is no champion, and no version that could be",))
+    return Settlement(None, events=("there is no champion to use, and no version that could be",))
 
 
 def _drift(

@@ -286,6 +286,23 @@ def test_what_passed_its_gates_is_champion_at_once_or_goes_into_shadow(
     assert registry.aliases(FORECASTER) == {CHAMPION: first.number, "challenger-nightly": second.number}
 
 
+def test_a_champion_that_an_upgrade_left_unusable_gives_way_without_evidence_and_never_comes_back(
+    registry: Registry, make_version: MakeVersion, clock
+) -> None:
+    left, first, second = make_version(contract_version="1"), make_version(), make_version()
+    for alias in (CHAMPION, PREVIOUS):
+        registry.client.set_registered_model_alias(FORECASTER, alias, str(left.number))
+
+    admission = admit(registry, first, chance=DAY, clock=clock)
+
+    assert admission.alias == CHAMPION
+    assert admission.reason == f"version {left.number} was built for another contract version"
+    with pytest.raises(NothingToRollBackError, match="another contract version"):
+        rollback(registry, FORECASTER, clock=clock)
+    assert admit(registry, second, chance=DAY, clock=clock).alias == "challenger-nightly"
+    assert demote(registry, FORECASTER, "too bad", clock=clock).champion is None
+
+
 def test_a_challenger_keeps_its_place_until_it_has_had_its_chance(
     registry: Registry, make_version: MakeVersion, clock
 ) -> None:

@@ -98,6 +98,25 @@ def test_without_a_champion_the_newest_that_passed_its_gates_is_promoted(registr
     assert settled.champion.number == good.number
 
 
+def test_a_champion_of_another_contract_is_replaced_by_what_waits_and_nothing_is_read(
+    registry, make_version, clock
+):
+    left, shadow, waiting = (
+        make_version(contract_version="1"),
+        make_version(contract_version="1"),
+        make_version(),
+    )
+    for alias, version in ((CHAMPION, left), ("challenger-nightly", shadow)):
+        registry.client.set_registered_model_alias(FORECASTER, alias, str(version.number))
+    before = settle(registry, FORECASTER, read=unreachable, rules=RULES, clock=clock)
+    assert (before.champion, before.replaced) == (None, None)
+    name_candidate(registry, waiting)
+
+    settled = settle(registry, FORECASTER, read=unreachable, rules=RULES, clock=clock)
+
+    assert (settled.champion.number, settled.replaced) == (waiting.number, left.number)
+
+
 def test_a_champion_of_this_minute_is_not_judged(registry, make_version, clock):
     promote(registry, make_version(), clock=clock)
 
