@@ -198,7 +198,7 @@ def build_loop(
     catalogue = catalogue or Catalogue(settings.mlflow_uri, shelf=Shelf(settings.data_dir / "champion"))
     shadow = Shadow()
     forecaster = Forecaster(
-        champion=lambda: catalogue.champion, notice=lambda: catalogue.notice, answered=shadow.begin
+        champion=lambda: catalogue.champion, notice=lambda: catalogue.caveat, answered=shadow.begin
     )
     own_models = ChampionSource(
         PRODUCT,

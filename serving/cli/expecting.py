@@ -77,9 +77,11 @@ def expect(
         NoChampionError: Nothing was promoted, the registry does not answer, or the version cannot be used.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from serving.observability import configure_logging
     from serving.predictors.catalogue import Catalogue
     from serving.predictors.inference import read_answer, request_frame
 
+    configure_logging("ERROR")  # what a source has to say of itself is the loop's log, not part of an answer
     catalogue = Catalogue(registry)
     asyncio.run(catalogue.refresh())
     champion = catalogue.champion

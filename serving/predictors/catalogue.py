@@ -86,10 +86,17 @@ class Catalogue:
         """How the last look at the registry went, in words."""
         self.notice = ""
         """Why the champion is not the version one would expect, as the registry says it; mostly empty."""
+        self.refusal = ""
+        """Why the version that has the alias is not used; empty when it is, or none has it."""
         self.challengers: dict[str, str] = {}
         """Alias -> version of those in shadow, as of the last look."""
         self.swaps = 0
         """How often the champion changed since the start, the first load included."""
+
+    @property
+    def caveat(self) -> str:
+        """What whoever reads a forecast, or finds none, should know of the champion; mostly empty."""
+        return "; ".join(filter(None, (self.notice, self.refusal)))
 
     @property
     def champion(self) -> Loaded | None:
@@ -109,6 +116,10 @@ class Catalogue:
             before = self._champion
             try:
                 after, self.status = await asyncio.to_thread(self._look_or_restore, before, probe)
+                self.refusal = ""
+            except VersionRefusedError as error:
+                self.status = self.refusal = str(error)
+                return False
             except MaximusError as error:
                 self.status = str(error)
                 return False

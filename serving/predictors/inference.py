@@ -93,11 +93,11 @@ class Forecaster:
             end_at: Start of their last bin.
         """
         loaded = self.champion()
-        asked = (end_at, "" if loaded is None else loaded.version)
+        why = self.notice() if loaded is None else ""
+        asked = (end_at, why if loaded is None else loaded.version)
         if self._task is None and asked != self._asked:
             self._asked = asked
             if loaded is None:
-                why = self.notice()
                 self._answers = {one.target: _without_champion(one, end_at, why) for one in series}
                 return Forecasts(self._answers, is_new=True)
             self._question = question = (tuple(series), windows(), end_at)

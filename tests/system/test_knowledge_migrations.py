@@ -16,6 +16,26 @@ def test_two_migrators_at_once_apply_each_file_once(spare_postgres):
     assert sorted(applied, key=len) == [[], [], [], [file.name for file in migrations()]]
 
 
+def test_an_upgrade_keeps_what_is_known_and_makes_the_new_table_ready_for_now(spare_postgres):
+    owner = spare_postgres.urls.owner
+    first, *rest = migrations()
+    assert migrate(owner, (first,)) == [first.name]
+    with psycopg.connect(owner) as connection:
+        connection.execute("INSERT INTO knowledge.metrics VALUES ('a', 'b', now(), 1)")
+        connection.execute(
+            "INSERT INTO knowledge.forecasts VALUES ('a', 'b', now(), now() + interval '1 hour', 1, 0, 2, '1')"
+        )
+    assert migrate(owner) == [file.name for file in rest]
+    with psycopg.connect(owner) as connection:
+        kept = connection.execute(
+            "SELECT (SELECT count(*) FROM knowledge.metrics), (SELECT count(*) FROM knowledge.forecasts)"
+        ).fetchone()
+        connection.execute(
+            "INSERT INTO knowledge.judged_forecasts VALUES (now(), '1', 'champion', '{a}', '{b}', '{1}', '{0}', '{2}', '{1}')"
+        )
+    assert kept == (1, 1)
+
+
 def test_an_applied_file_that_was_changed_is_refused(database):
     first, *rest = migrations()
     with pytest.raises(MigrationError, match=r"0001_knowledge\.sql was changed"):

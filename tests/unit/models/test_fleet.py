@@ -49,9 +49,7 @@ def test_processes_learn_the_very_numbers_the_serial_run_learns():
     together = learn(frame, 14_400, crew=PROCESSES, progress=told.append)
     assert [state.target for state in together.states] == ["t0", "t1", "t3", "t5", "t6", "t7", "t8"]
     for one, other in zip(alone.states, together.states, strict=True):
-        assert one.method == other.method
-        for name in ("ar", "ma", "regression", "lower", "upper"):
-            assert np.array_equal(getattr(one, name), getattr(other, name))
+        assert one.equals(other)
     assert together.report.equals(alone.report)
     assert together.skipped == alone.skipped
     assert together.skipped.keys() == {"t2/demand_count", "t4/demand_count"}

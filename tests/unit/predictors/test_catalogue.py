@@ -76,6 +76,25 @@ async def test_a_version_for_another_contract_is_refused_and_the_old_one_stays(
     assert "version 2 is champion but not used: it was built for contract version 999" in catalogue.status
 
 
+async def test_a_champion_left_by_an_upgrade_is_a_caveat_until_one_that_can_be_used_is_promoted(
+    registry, registry_uri, publish, tmp_path, nowhere
+):
+    shelf = Shelf(tmp_path / "champion")
+    old = publish()
+    await Catalogue(registry_uri, shelf=shelf).refresh()  # kept on disk by the version before
+    registry.client.set_model_version_tag(FORECASTER, str(old.number), TAG_CONTRACT_VERSION, "1")
+    catalogue = Catalogue(registry_uri, shelf=shelf)
+    assert not await catalogue.refresh()
+    assert "version 1 is champion but not used: it was built for contract version 1" in catalogue.caveat
+    assert catalogue.champion is None
+    publish()
+    assert await catalogue.refresh()
+    assert (catalogue.champion.version, catalogue.caveat) == ("2", "")
+    restarted = Catalogue(nowhere, shelf=shelf)
+    await restarted.refresh()
+    assert restarted.champion.version == "2"
+
+
 async def test_a_version_that_fails_on_the_live_windows_is_refused(registry_uri, publish):
     publish()
     catalogue = Catalogue(registry_uri)

@@ -162,3 +162,11 @@ def test_an_answer_without_figures_keeps_its_status():
         "4",
     )
     assert forecast.reason
+
+
+async def test_why_there_is_no_champion_is_said_as_soon_as_it_is_known_not_at_the_next_bin():
+    known = [""]
+    forecaster = Forecaster(champion=lambda: None, notice=lambda: known[0], horizon_steps=2)
+    assert "no forecaster has been promoted" in (await ask(forecaster)).by_target["shop"].reason
+    known[0] = "version 3 is champion but not used"
+    assert (await ask(forecaster)).by_target["shop"].reason == known[0]

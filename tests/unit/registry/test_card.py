@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from maximus_assets.checks.drift import make_reference
 from maximus_assets.registry.card import shortened, write_card
 from maximus_assets.registry.tracking import DESCRIPTION_LIMIT
 
@@ -14,7 +15,7 @@ def fleet_card(learnt_shop, count: int) -> str:
     report = pl.concat(learnt.report.with_columns(target=pl.lit(state.target)) for state in states)
     grid = pl.concat(learnt_shop.grid.with_columns(target=pl.lit(state.target)) for state in states)
     fleet = replace(learnt, states=states, report=report, skipped={"late/demand_count": "2 days"})
-    return write_card(fleet, grid, learnt_shop.origin.tags())
+    return write_card(fleet, grid, learnt_shop.origin.tags(), make_reference(grid, report))
 
 
 def test_the_figures_of_a_fleet_stand_before_its_lists(learnt_shop):
