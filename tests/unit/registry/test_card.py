@@ -24,7 +24,7 @@ def test_the_figures_of_a_fleet_stand_before_its_lists(learnt_shop):
     assert "Series learnt: 30 (30 " in card
     assert "; left out: 1." in card
     figures = " | ".join(f"{chosen[name]:.3f}" for name in ("r2", "mase", "mase", "coverage"))
-    assert f"| 1 h | 30 | {figures} |" in card
+    assert f"| 1h | 30 | {figures} |" in card
     places = [
         card.index(f"## {part}") for part in ("At a glance", "Judgement", "Limits", "Backtest", "What was")
     ]
