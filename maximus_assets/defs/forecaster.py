@@ -51,6 +51,11 @@ DRIFT: Final[dict[str, str]] = {
 """What is looked at of the champion live, and what it says when it passes. Warnings: what follows from a failure is done,
 a retrain asked for or the champion demoted, rather than stopped."""
 
+NEVER_BY_ITSELF: Final = dg.AutomationCondition.missing() & ~dg.AutomationCondition.missing()
+"""Condition of a check that is only ever made with its asset. It is there for the gates: a run that automation asks for
+names the checks that belong to its assets' own steps, and those alone, unless one of them has a condition; then the checks
+of the other assets ride along. Without it a candidate would be learnt and never judged."""
+
 RECIPE_TAG: Final = "maximus/recipe"
 """Tag of a run that says why it learns; none means the night."""
 
@@ -177,7 +182,10 @@ def forecaster_challenger(
     kinds={"mlflow", "postgresql"},
     automation_condition=when_gates_pass(),
     check_specs=[
-        dg.AssetCheckSpec(name, asset="forecaster_champion", description=said) for name, said in DRIFT.items()
+        dg.AssetCheckSpec(
+            name, asset="forecaster_champion", description=said, automation_condition=NEVER_BY_ITSELF
+        )
+        for name, said in DRIFT.items()
     ],
     description=(
         "The forecaster the loop uses, alias `champion`, settled on live evidence every hour: a challenger that forecasts "
