@@ -109,16 +109,24 @@ class Supervisor:
 
     async def _sweep(self) -> None:
         """Collect adopted dead, stop adopted strays, keep the logs small."""
+        problem = ""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             # A process that ends while it is looked at, a full disk: nothing here is a reason to stop sweeping.
-            with contextlib.suppress(Exception):
+            try:
                 known = self._product.leaders()
                 processes.reap_orphans(known)
                 processes.kill_strays(known)
                 if self._is_behind:
                     self._note()
                 logs.rotate(self.settings.log_dir)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is told once and tried again a tick later
+                said = f"sweeping failed, it goes on: {type(error).__name__}: {error}"
+                if said != problem:
+                    self.listener(Event("notice", text=said))
+                problem = said
+            else:
+                problem = ""
 
     def _note(self) -> None:
         """Write down what changed. A full disk must not cost a child its keeper: it is said, and made up for later."""
