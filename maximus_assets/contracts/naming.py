@@ -2,10 +2,10 @@
 
 from typing import Final
 
-CONTRACT_VERSION: Final = "2"
-"""Goes up whenever the code that serves can no longer load what an older one registered: 2 came with states that mix several
-methods. A champion of another contract is not asked, so it stands in nobody's way."""
-"""Raised when a contract type or a model signature changes so that an older reader would misread it."""
+CONTRACT_VERSION: Final = "3"
+"""Goes up whenever the code that serves can no longer load what an older one registered, or would misread it: 2 came with
+states that mix several methods, 3 with states that correct surprises. A champion of another contract is not asked, so it
+stands in nobody's way."""
 
 FORECASTER: Final = "maximus-forecaster"
 

@@ -1,7 +1,8 @@
 """Prediction from states, with numpy alone: what runs inside the promoted forecaster, and inside the backtest.
 
 Many series are predicted at once: components of one kind and shape are grouped across series, so that within a group
-time is the only loop, and each series' forecast is their weighted mean. Nothing is learnt here and nothing is remembered between calls.
+time is the only loop, and each series' forecast is their weighted mean, corrected where the same mean an hour ago missed by far
+more than usual. Nothing is learnt here and nothing is remembered between calls.
 """
 
 from collections import defaultdict
@@ -17,6 +18,7 @@ from maximus_assets.contracts.prediction import ForecastStatus
 from maximus_assets.features.calendar import DAY_SECONDS, fourier_columns
 from maximus_assets.pyfuncs.components import Direct, Recursion
 from maximus_assets.pyfuncs.direct import Rows, forecast
+from maximus_assets.pyfuncs.intercept import surprises
 from maximus_assets.pyfuncs.past import fill
 from maximus_assets.pyfuncs.recursion import extend, trace
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
@@ -25,6 +27,9 @@ __all__ = ["MISSING_RATIO", "Prediction", "SeriesWindow", "dump", "load", "predi
 
 MISSING_RATIO: Final = 0.5
 """Largest share of a window's required bins that may be missing."""
+
+HOUR_SECONDS: Final = 3600
+"""How far back a forecast is compared with what came."""
 
 Array = NDArray[np.float64]
 
@@ -96,7 +101,7 @@ def predict(
             _check_horizon(state, horizon_steps)
             asked.append(index)
     members = [states[windows[index].target, windows[index].sensor] for index in asked]
-    means = _mixed(members, [windows[index] for index in asked], horizon_steps)
+    means = _corrected(members, [windows[index] for index in asked], horizon_steps)
     for index, state, mixed in zip(asked, members, means, strict=True):
         mean = np.maximum(mixed, state.floor)
         answers[index] = Prediction(
@@ -111,36 +116,91 @@ def predict(
     return tuple(answers[index] for index in range(len(windows)))
 
 
-def _mixed(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int) -> Array:
-    """Weighted means of the states' components, shape (series, horizon)."""
-    means = np.zeros((len(states), horizon_steps))
-    recursions: dict[tuple[int, int, int], list[tuple[int, int, Recursion]]] = defaultdict(list)
-    directs: dict[tuple[int, int, int, int], list[tuple[int, int, Direct]]] = defaultdict(list)
-    for row, (state, window) in enumerate(zip(states, windows, strict=True)):
-        for place, component in enumerate(state.components):
-            if not state.by_component[place, :horizon_steps].any():
-                continue
-            step, end = component.step_seconds, window.end_epoch_seconds
-            if isinstance(component, Recursion):
-                recursions[step, component.season_steps, end].append((row, place, component))
-            elif isinstance(component, Direct):
-                key = (step, component.horizon_steps, end, len(window.values))
-                directs[key].append((row, place, component))
-    for (_, _, end), group in recursions.items():
+def _corrected(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int) -> Array:
+    """Means of the states' components with surprises added, shape (series, horizon)."""
+    means, backward = _mixed(states, windows, horizon_steps)
+    for hour in {_hour(state) for state in states}:
+        rows = [
+            row
+            for row, (state, window) in enumerate(zip(states, windows, strict=True))
+            if state.usual_miss > 0.0 and _hour(state) == hour and not is_cold(state, window.values[:-hour])
+        ]
+        if rows:
+            floor = np.array([[states[row].floor] for row in rows])
+            surprise = surprises(
+                np.stack([windows[row].values[-hour:] for row in rows]),
+                np.maximum(backward[rows, :hour], floor),
+                np.array([states[row].usual_miss for row in rows]),
+            )
+            lasts = np.stack([states[row].lasts[:horizon_steps] for row in rows])
+            # As it was learnt: what is corrected does not lie below the floor.
+            means[rows] = np.maximum(means[rows], floor) + surprise[:, None] * lasts
+    return means
+
+
+def _hour(state: SeriesState) -> int:
+    """Bins of the hour that is looked back on."""
+    return min(max(1, HOUR_SECONDS // state.step_seconds), state.horizon_steps)
+
+
+def _mixed(
+    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int
+) -> tuple[Array, Array]:
+    """Weighted means of the states' components.
+
+    Returns:
+        Of the bins after the windows, shape (series, horizon); and of the windows' last hour as it was expected when it
+        began, shape (series, bins), zero beyond an hour's bins and for series without correction.
+    """
+    longest = max((_hour(state) for state in states), default=1)
+    means, backward = np.zeros((len(states), horizon_steps)), np.zeros((len(states), longest))
+    recursions, directs = _grouped(states, windows, horizon_steps)
+
+    def add(row: int, place: int, ahead: Array, behind: Array) -> None:
+        share = states[row].by_component[place]
+        means[row] += share[:horizon_steps] * ahead
+        backward[row, : len(behind)] += share[: len(behind)] * behind
+
+    for (_, _, end, back), group in recursions.items():
         parts = [component for _, _, component in group]
-        found = _recur(parts, [windows[row].values for row, _, _ in group], end, horizon_steps)
+        ahead, behind = _recur(parts, [windows[row].values for row, _, _ in group], end, horizon_steps, back)
         for column, (row, place, _) in enumerate(group):
-            means[row] += states[row].by_component[place, :horizon_steps] * found[:, column]
-    for (_, _, end, _), linear in directs.items():
-        ahead = _direct(
+            add(row, place, ahead[:, column], behind[:, column])
+    for (_, _, end, _, back), linear in directs.items():
+        ahead, behind = _direct(
             [component for _, _, component in linear],
             np.stack([windows[row].values for row, _, _ in linear], axis=1),
             end,
             horizon_steps,
+            back,
         )
         for index, (row, place, _) in enumerate(linear):
-            means[row] += states[row].by_component[place, :horizon_steps] * ahead[index]
-    return means
+            add(row, place, ahead[index], behind[index])
+    return means, backward
+
+
+_Recursions = dict[tuple[int, int, int, int], list[tuple[int, int, Recursion]]]
+_Directs = dict[tuple[int, int, int, int, int], list[tuple[int, int, Direct]]]
+
+
+def _grouped(
+    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int
+) -> tuple[_Recursions, _Directs]:
+    """Components that are forecast from at once, with the row of their series and their place in its state."""
+    recursions: _Recursions = defaultdict(list)
+    directs: _Directs = defaultdict(list)
+    for row, (state, window) in enumerate(zip(states, windows, strict=True)):
+        back = _hour(state) if state.usual_miss > 0.0 and len(window.values) > _hour(state) else 0
+        for place, component in enumerate(state.components):
+            if not state.by_component[place, : max(horizon_steps, back)].any():
+                continue
+            step, end = component.step_seconds, window.end_epoch_seconds
+            if isinstance(component, Recursion):
+                recursions[step, component.season_steps, end, back].append((row, place, component))
+            elif isinstance(component, Direct):
+                key = (step, component.horizon_steps, end, len(window.values), back)
+                directs[key].append((row, place, component))
+    return recursions, directs
 
 
 def is_cold(state: SeriesState, values: Array) -> bool:
@@ -184,52 +244,76 @@ def regress(components: Sequence[Recursion], epoch_seconds: NDArray[np.int64]) -
     return parts
 
 
-def _recur(components: Sequence[Recursion], windows: Sequence[Array], end: int, horizon_steps: int) -> Array:
-    """Means of series that share step, season and last bin, shape (horizon, series)."""
+def _recur(
+    components: Sequence[Recursion], windows: Sequence[Array], end: int, horizon_steps: int, back: int
+) -> tuple[Array, Array]:
+    """Means of series that share step, season and last bin.
+
+    Returns:
+        Of the bins after it, shape (horizon, series); of the last `back` bins as they were expected before them, shape
+        (back, series).
+    """
     step, season = components[0].step_seconds, components[0].season_steps
     length = max(len(window) for window in windows)
     values = np.full((length, len(windows)), np.nan)
     for column, window in enumerate(windows):
         values[length - len(window) :, column] = window
-    past = end + step * np.arange(1 - length, 1, dtype=np.int64)
-    future = end + step * np.arange(1, horizon_steps + 1, dtype=np.int64)
     ar, ma = stack(components, "ar"), stack(components, "ma")
-    known = trace(values - regress(components, past), season, ar, ma)
-    ahead = extend(
-        known.filled[length - season :],
-        known.differenced[length - len(ar) :],
-        known.innovations[length - len(ma) :],
-        ar=ar,
-        ma=ma,
-        steps=horizon_steps,
+    past = end + step * np.arange(1 - length, 1, dtype=np.int64)
+    regression = regress(components, past)
+    known = trace(values - regression, season, ar, ma, known_steps=length - back)
+
+    def ahead_of(origin: int, steps: int) -> Array:
+        return extend(
+            known.filled[origin - season : origin],
+            known.differenced[origin - len(ar) : origin],
+            known.innovations[origin - len(ma) : origin],
+            ar=ar,
+            ma=ma,
+            steps=steps,
+        )
+
+    future = end + step * np.arange(1, horizon_steps + 1, dtype=np.int64)
+    ahead = ahead_of(length, horizon_steps) + regress(components, future)
+    behind = (
+        ahead_of(length - back, back) + regression[length - back :] if back else np.empty((0, len(windows)))
     )
-    return ahead + regress(components, future)
+    return ahead, behind
 
 
-def _direct(components: Sequence[Direct], values: Array, end: int, horizon_steps: int) -> Array:
-    """Means of series that share step, horizon, last bin and length of window, shape (series, horizon)."""
+def _direct(
+    components: Sequence[Direct], values: Array, end: int, horizon_steps: int, back: int
+) -> tuple[Array, Array]:
+    """The same of series that share step, horizon, last bin and length of window, series first."""
     step = components[0].step_seconds
     past = fill(values, max(1, DAY_SECONDS // step))
     own = np.arange(len(components), dtype=np.int64)
-    rows = Rows(
-        origin=np.full(len(components), len(values), dtype=np.int64),
-        column=own,
-        day=np.stack([each.day for each in components]) - past.offset[:, None],
-        week=np.stack([each.week for each in components]) - past.offset[:, None],
-        low=np.array([each.bounds[0] for each in components]) - past.offset,
-        high=np.array([each.bounds[1] for each in components]) - past.offset,
-        block=own,
-        events=tuple(each.events.reshape(-1, 2) for each in components),
-    )
-    return forecast(
-        past,
-        rows,
-        np.stack([each.by_stretch for each in components]),
-        horizon_steps=components[0].horizon_steps,
-        epoch_seconds=np.full(len(components), end + step, dtype=np.int64),
-        step_seconds=step,
-        steps=horizon_steps,
-    )
+    coefficients = np.stack([each.by_stretch for each in components])
+
+    def ahead_of(origin: int, steps: int) -> Array:
+        rows = Rows(
+            origin=np.full(len(components), origin, dtype=np.int64),
+            column=own,
+            day=np.stack([each.day for each in components]) - past.offset[:, None],
+            week=np.stack([each.week for each in components]) - past.offset[:, None],
+            low=np.array([each.bounds[0] for each in components]) - past.offset,
+            high=np.array([each.bounds[1] for each in components]) - past.offset,
+            block=own,
+            events=tuple(each.events.reshape(-1, 2) for each in components),
+        )
+        instant = end + step * (1 + origin - len(values))
+        return forecast(
+            past,
+            rows,
+            coefficients,
+            horizon_steps=components[0].horizon_steps,
+            epoch_seconds=np.full(len(components), instant, dtype=np.int64),
+            step_seconds=step,
+            steps=steps,
+        )
+
+    behind = ahead_of(len(values) - back, back) if back else np.empty((len(components), 0))
+    return ahead_of(len(values), horizon_steps), behind
 
 
 def _check_horizon(state: SeriesState, horizon_steps: int) -> None:

@@ -6,7 +6,7 @@ complete: with a window of recent values it yields a forecast, whatever library 
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.pyfuncs.components import Component, Direct, Recursion
 
-FORMAT_VERSION: Final = 2
-"""Version 1 held one recursion for each series; it is refused, because what it says of its intervals no longer holds."""
+FORMAT_VERSION: Final = 3
+"""Earlier versions are refused: their intervals were measured around other forecasts."""
 
 C = TypeVar("C", bound=Component)
 
 _KINDS: Final[dict[str, type[Component]]] = {"recursion": Recursion, "direct": Direct}
 _TEXTS: Final = ("target", "sensor", "method")
-_VECTORS: Final = ("weights", "lower", "upper")
+_NUMBERS: Final = ("floor", "usual_miss")
+_VECTORS: Final = ("weights", "lasts", "lower", "upper")
 _SOURCE: Final = "forecaster states"
 
 
@@ -40,6 +41,9 @@ class SeriesState:
         floor: No forecast lies below it, in the series' unit; minus infinity for none.
         lower: For each step ahead, what to add to the mean for the lower bound, <= 0.
         upper: The same for the upper bound, >= 0.
+        usual_miss: Usual size of an hour's miss in the series' unit, >= 0; zero where surprises are not corrected
+            (`pyfuncs.intercept`).
+        lasts: Share of a surprise to add at each step ahead, in [0, 1], shape (horizon,); empty where none is.
     """
 
     target: str
@@ -50,6 +54,8 @@ class SeriesState:
     floor: float
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
+    usual_miss: float = 0.0
+    lasts: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         """Refuse what could not be forecast with.
@@ -68,11 +74,15 @@ class SeriesState:
             raise BadInputError("must be of one step and horizon", source=source, column="components")
         if len(self.lower) != self.horizon_steps or len(self.upper) != self.horizon_steps:
             raise BadInputError("lower and upper must be as long as the horizon", source=source)
+        if len(self.lasts) != (self.horizon_steps if self.usual_miss else 0):
+            raise BadInputError("must be as long as the horizon, or empty", source=source, column="lasts")
         if len(self.weights) != len(self.components) * self.horizon_steps:
             raise BadInputError("must be one for each component and step", source=source, column="weights")
         shares = self.by_component
         if (shares < 0.0).any() or not np.allclose(shares.sum(axis=0), 1.0):
             raise BadInputError("must be shares that add up to 1", source=source, column="weights")
+        if not 0.0 <= self.usual_miss < np.inf or (self.lasts < 0.0).any() or (self.lasts > 1.0).any():
+            raise BadInputError("must be a size and shares", source=source, column="usual_miss, lasts")
         if (self.lower > 0).any() or (self.upper < 0).any() or np.isnan(self.floor):
             raise BadInputError("bounds must enclose the mean", source=source)
 
@@ -98,7 +108,7 @@ class SeriesState:
 
     def equals(self, other: "SeriesState") -> bool:
         """Whether every figure is the same, to the last bit."""
-        names = [field.name for field in fields(self) if field.name != "components"]
+        names = [each.name for each in fields(self) if each.name != "components"]
         return (
             all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
             and len(self.components) == len(other.components)
@@ -121,7 +131,8 @@ def dump(states: Sequence[SeriesState]) -> bytes:
     content: dict[str, NDArray[np.generic]] = {"format_version": np.array(FORMAT_VERSION)}
     for name in _TEXTS:
         content[name] = np.array([getattr(state, name) for state in states], dtype=np.str_)
-    content["floor"] = np.array([state.floor for state in states], dtype=np.float64)
+    for name in _NUMBERS:
+        content[name] = np.array([getattr(state, name) for state in states], dtype=np.float64)
     for name in _VECTORS:
         content.update(_joined(name, [getattr(state, name) for state in states]))
     for kind, cls in _KINDS.items():
@@ -181,6 +192,8 @@ def _states(read: Mapping[str, NDArray[Any]]) -> tuple[SeriesState, ...]:
             components=tuple(mine[place] for place in sorted(mine)),
             weights=vectors["weights"][i],
             floor=float(read["floor"][i]),
+            usual_miss=float(read["usual_miss"][i]),
+            lasts=vectors["lasts"][i],
             lower=vectors["lower"][i],
             upper=vectors["upper"][i],
         )
@@ -189,7 +202,7 @@ def _states(read: Mapping[str, NDArray[Any]]) -> tuple[SeriesState, ...]:
 
 
 def _scalars(cls: type[Component]) -> list[str]:
-    return [field.name for field in fields(cls) if field.name not in cls.VECTORS]
+    return [each.name for each in fields(cls) if each.name not in cls.VECTORS]
 
 
 def _columns(

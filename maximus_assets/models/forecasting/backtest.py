@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from maximus_assets.features.events import Event
 from maximus_assets.models.forecasting.adaptive import calibrate
 from maximus_assets.models.forecasting.base import Array, Forecaster, Parts, day_steps, horizon_steps, split
+from maximus_assets.models.forecasting.intercept import Corrected
 from maximus_assets.models.forecasting.rolling import Block, Rolled, roll
 from maximus_assets.pyfuncs.components import Component
 from maximus_assets.pyfuncs.state import SeriesState
@@ -175,7 +176,7 @@ def judge(
     components: tuple[Component, ...],
     weights: Array,
     *,
-    rolled: Rolled,
+    corrected: Corrected,
     history: History,
     plan: Plan,
 ) -> Backtest:
@@ -185,10 +186,11 @@ def judge(
         name: The method, as it appears in the state.
         components: Learnt from the whole history.
         weights: Of the components after the last outcome, shape (components, horizon).
-        rolled: Forecasts and outcomes of both parts.
+        corrected: Forecasts and outcomes of both parts, none below the floor when it was corrected.
         history: The series.
         plan: How it was split.
     """
+    rolled = corrected.rolled
     rolled = replace(rolled, forecasts=np.maximum(rolled.forecasts, history.floor))
     intervals = calibrate(rolled, plan.starts, history.step_seconds, history.floor)
     lower = np.maximum(rolled.forecasts + intervals.lower, history.floor)
@@ -205,6 +207,8 @@ def judge(
         components=components,
         weights=np.ascontiguousarray(weights).ravel(),
         floor=history.floor,
+        usual_miss=corrected.usual_miss,
+        lasts=corrected.lasts,
         lower=intervals.next_lower,
         upper=intervals.next_upper,
     )
@@ -235,7 +239,7 @@ def backtest(forecaster: Forecaster, history: History) -> Backtest:
 
 
 def alone(name: str, replayed: Replay, history: History, plan: Plan) -> Backtest:
-    """One method by itself.
+    """One method by itself, its surprises not corrected.
 
     Args:
         name: The method.
@@ -243,8 +247,8 @@ def alone(name: str, replayed: Replay, history: History, plan: Plan) -> Backtest
         history: The series.
         plan: How it was split.
     """
-    weights = np.ones((1, plan.horizon_steps))
-    return judge(name, (replayed.component,), weights, rolled=replayed.rolled, history=history, plan=plan)
+    weights, corrected = np.ones((1, plan.horizon_steps)), Corrected(replayed.rolled, 0.0, np.empty(0))
+    return judge(name, (replayed.component,), weights, corrected=corrected, history=history, plan=plan)
 
 
 def refits(begin: int, end: int, step_seconds: int) -> range:

@@ -3,26 +3,23 @@
 Combining beats choosing, and a choice among a few is what a short history is worst at (Bates and Granger, Operational
 Research Quarterly 20, 1969; Makridakis et al., International Journal of Forecasting 36, 2020). Weights are learnt anew
 each day, for a few stretches of steps ahead, from errors known by then: old ones and outlying ones count less, and without
-evidence there are usual weights.
+evidence there are usual weights. The mean is then corrected where it has just missed by far more than usual (`intercept`).
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from maximus_assets.models.forecasting.backtest import Backtest, History, Plan, Replay, judge
 from maximus_assets.models.forecasting.base import Array, day_steps
-from maximus_assets.models.forecasting.mixing import shares
+from maximus_assets.models.forecasting.intercept import correct
+from maximus_assets.models.forecasting.mixing import shares, stretches
 from maximus_assets.models.forecasting.rolling import HOUR_SECONDS, Rolled
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
 from maximus_assets.pyfuncs.components import Direct
 
 NAME: Final = "combination"
-
-STRETCH_SECONDS: Final = (900, 3600, 21_600, 86_400)
-"""Ends of the stretches that share weights: the scaler's lead, an hour, six hours, a day."""
 
 HALF_LIFE_DAYS: Final = 10.0
 """Age at which an error weighs half."""
@@ -54,34 +51,30 @@ def combine(replays: Mapping[str, Replay], history: History, plan: Plan) -> Back
     methods = [name for name in replays if name not in LEFT_OUT]
     every = [replays[name].rolled for name in methods]
     forecasts = np.stack([each.forecasts for each in every])
-    stretches = _stretches(plan.horizon_steps, history.step_seconds)
+    edges = stretches(plan.horizon_steps, history.step_seconds)
     usual = np.array([USUAL.get(name, 1.0) for name in methods])
     weights = _weights(
         forecasts,
         every[0],
         plan.starts,
-        stretches=stretches,
+        edges=edges,
         step_seconds=history.step_seconds,
         usual_shares=usual / usual.sum(),
     )
     block = np.searchsorted(plan.starts, every[0].origins, "right") - 1
     mixed = np.zeros_like(every[0].forecasts)
-    for index, (first, last) in enumerate(stretches):
+    for index, (first, last) in enumerate(edges):
         mixed[:, first:last] = np.einsum("mkh,km->kh", forecasts[:, :, first:last], weights[block, index])
-    final = np.repeat(weights[-1].T, [last - first for first, last in stretches], axis=1)
+    final = np.repeat(weights[-1].T, [last - first for first, last in edges], axis=1)
     final[final < LEAST_SHARE] = 0.0
     final /= final.sum(axis=0)
     kept = [place for place in range(len(methods)) if final[place].any()]
     # The recursions first, as a state holds them.
     kept.sort(key=lambda place: isinstance(replays[methods[place]].component, Direct))
     components = tuple(replays[methods[place]].component for place in kept)
-    rolled = Rolled(every[0].origins, mixed, every[0].actuals)
-    return judge(NAME, components, final[kept], rolled=rolled, history=history, plan=plan)
-
-
-def _stretches(horizon_steps: int, step_seconds: int) -> list[tuple[int, int]]:
-    ends = {0, horizon_steps, *(end // step_seconds for end in STRETCH_SECONDS if end >= step_seconds)}
-    return list(pairwise(sorted(end for end in ends if end <= horizon_steps)))
+    rolled = Rolled(every[0].origins, np.maximum(mixed, history.floor), every[0].actuals)
+    corrected = correct(rolled, plan.starts, history.step_seconds)
+    return judge(NAME, components, final[kept], corrected=corrected, history=history, plan=plan)
 
 
 def _weights(
@@ -89,7 +82,7 @@ def _weights(
     rolled: Rolled,
     starts: Sequence[int],
     *,
-    stretches: Sequence[tuple[int, int]],
+    edges: Sequence[tuple[int, int]],
     step_seconds: int,
     usual_shares: Array,
 ) -> Array:
@@ -99,8 +92,8 @@ def _weights(
     target = rolled.origins[:, None] + np.arange(rolled.actuals.shape[1])
     begins = [*starts, int(target.max()) + 1]
     segment = np.searchsorted(begins, target, "right")
-    found = np.empty((len(begins), len(stretches), count))
-    for index, (first, last) in enumerate(stretches):
+    found = np.empty((len(begins), len(edges), count))
+    for index, (first, last) in enumerate(edges):
         part, known = errors[:, :, first:last], np.isfinite(rolled.actuals[:, first:last])
         size = np.abs(part).mean(axis=0)
         lead = last * step_seconds / HOUR_SECONDS

@@ -6,6 +6,7 @@ Journal of Forecasting 32, 2016); so they are shares, and stated usual ones weig
 independent errors.
 """
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,22 @@ from scipy.optimize import nnls
 
 from maximus_assets.models.forecasting.base import Array
 
+STRETCH_SECONDS: Final = (900, 3600, 21_600, 86_400)
+"""Ends of the stretches that share weights: the scaler's lead, an hour, six hours, a day."""
+
 _SUM_WEIGHT: Final = 1e3
 """How much the sum of the weights counts against their squared error, which is scaled to about one."""
+
+
+def stretches(horizon_steps: int, step_seconds: int) -> list[tuple[int, int]]:
+    """First step and one past the last of every stretch that shares weights, from 0 to the horizon.
+
+    Args:
+        horizon_steps: How many steps ahead.
+        step_seconds: Width of a step.
+    """
+    ends = {0, horizon_steps, *(end // step_seconds for end in STRETCH_SECONDS if end >= step_seconds)}
+    return list(pairwise(sorted(end for end in ends if end <= horizon_steps)))
 
 
 def shares(products: Array, evidence: float, usual: Array, prior: float) -> Array:
