@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import ForecastStatus
 from maximus_assets.features.calendar import DAY_SECONDS, fourier_columns
-from maximus_assets.pyfuncs.components import Direct, Recursion
+from maximus_assets.pyfuncs import rescaled, smoothing
+from maximus_assets.pyfuncs.components import Direct, Recursion, Rescaled, Smoothing
 from maximus_assets.pyfuncs.direct import Rows, forecast
 from maximus_assets.pyfuncs.past import fill
 from maximus_assets.pyfuncs.recursion import extend, trace
@@ -140,7 +141,48 @@ def _mixed(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horiz
         )
         for index, (row, place, _) in enumerate(linear):
             means[row] += states[row].by_component[place, :horizon_steps] * ahead[index]
+    _add_smoothed(means, states, windows)
+    _add_rescaled(means, states, windows)
     return means
+
+
+def _add_smoothed(means: Array, states: Sequence[SeriesState], windows: Sequence[SeriesWindow]) -> None:
+    """Add the share of every smoothing to the means of its series."""
+    steps = means.shape[1]
+    groups: dict[tuple[int, int, int], list[tuple[int, int, Smoothing]]] = defaultdict(list)
+    for row, (state, window) in enumerate(zip(states, windows, strict=True)):
+        for place, each in enumerate(state.components):
+            if isinstance(each, Smoothing) and state.by_component[place, :steps].any():
+                groups[each.step_seconds, len(each.season), window.end_epoch_seconds].append(
+                    (row, place, each)
+                )
+    for (_, _, end), group in groups.items():
+        components = [each for _, _, each in group]
+        ahead = smoothing.forecast(components, [windows[row].values for row, _, _ in group], end, steps)
+        for index, (row, place, _) in enumerate(group):
+            means[row] += states[row].by_component[place, :steps] * ahead[index]
+
+
+def _add_rescaled(means: Array, states: Sequence[SeriesState], windows: Sequence[SeriesWindow]) -> None:
+    """Add the share of every rescaled season to the means of its series."""
+    steps = means.shape[1]
+    groups: dict[tuple[int, int], list[tuple[int, int, Rescaled]]] = defaultdict(list)
+    for row, (state, window) in enumerate(zip(states, windows, strict=True)):
+        for place, each in enumerate(state.components):
+            if isinstance(each, Rescaled) and state.by_component[place, :steps].any():
+                groups[each.step_seconds, len(window.values)].append((row, place, each))
+    for (step, length), group in groups.items():
+        values = np.stack([windows[row].values for row, _, _ in group], axis=1)
+        own = np.arange(len(group), dtype=np.int64)
+        ahead = rescaled.rescale(
+            fill(values, max(1, DAY_SECONDS // step)),
+            np.full(len(group), length, dtype=np.int64),
+            own,
+            rescaled.rules([each for _, _, each in group], own),
+            steps,
+        )
+        for index, (row, place, _) in enumerate(group):
+            means[row] += states[row].by_component[place, :steps] * ahead[index]
 
 
 def is_cold(state: SeriesState, values: Array) -> bool:
