@@ -1,6 +1,6 @@
 """The parts a forecast is mixed from: what each method has learnt, as vectors and whole numbers.
 
-A component is data; the arithmetic is in `recursion` and `direct`. A method that needs another arithmetic adds a class
+A component is data; the arithmetic is in `recursion`, `direct`, `smoothing` and `rescaled`. A method that needs another arithmetic adds a class
 here, its arithmetic beside it, and a branch in `forecasting`.
 """
 
@@ -130,3 +130,60 @@ class Direct(Component):
     def by_stretch(self) -> Array:
         """The coefficients, shape (stretches, columns)."""
         return self.coefficients.reshape(-1, column_total(self.step_seconds))
+
+
+@dataclass(frozen=True, eq=False)
+class Smoothing(Component):
+    """Exponential smoothing of the level, with or without trend, around a season (`pyfuncs.smoothing` states the model).
+
+    Attributes:
+        gains: Of the level, of the trend, the trend's damping, and of the season when it is learnt anew, each within
+            [0, 1].
+        drift: What the trend starts from, in the series' unit a bin, one figure.
+        season: What each bin of the season adds to the level, from the Unix epoch on, in the series' unit; its length is
+            the season's, a single zero without one.
+    """
+
+    gains: Array
+    drift: Array
+    season: Array
+
+    VECTORS: ClassVar[tuple[str, ...]] = ("gains", "drift", "season")
+
+    def check(self) -> None:
+        """Refuse gains under which errors would grow, and no season at all."""
+        if len(self.gains) != 4 or self.gains.min() < 0.0 or self.gains.max() > 1.0:
+            raise self.error("must be four within 0 and 1", "gains")
+        if len(self.drift) != 1:
+            raise self.error("must be one figure", "drift")
+        if len(self.season) not in {1, max(1, DAY_SECONDS // self.step_seconds), self.week_steps}:
+            raise self.error("must be of one bin, a day or a week", "season")
+
+    @property
+    def week_steps(self) -> int:
+        """Bins in a week."""
+        return max(7, WEEK_SECONDS // self.step_seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescaled(Component):
+    """A season ago, times what the level has changed by since (`pyfuncs.rescaled` states the rule).
+
+    Attributes:
+        season_steps: How far back is looked, whole days in bins, >= 1.
+        level_steps: Width of the mean that is the level, >= 1.
+        around_steps: Width of the centred mean that is looked up, >= 1.
+        half_life_steps: Steps ahead after which half of the correction is left; 0 where all of it stays.
+    """
+
+    season_steps: int
+    level_steps: int
+    around_steps: int
+    half_life_steps: int
+
+    def check(self) -> None:
+        """Refuse what cannot be looked up."""
+        if min(self.season_steps, self.level_steps, self.around_steps) < 1 or self.half_life_steps < 0:
+            raise self.error("must be positive", "season_steps, level_steps, around_steps, half_life_steps")
+        if self.minimum_bins < self.season_steps:
+            raise self.error("must lie within the minimum", "season_steps")

@@ -1,12 +1,11 @@
 """Prediction from states, with numpy alone: what runs inside the promoted forecaster, and inside the backtest.
 
-Many series are predicted at once: components of one kind and shape are grouped across series, so that within a group
-time is the only loop, and each series' forecast is their weighted mean, corrected where the same mean an hour ago missed by far
-more than usual. Nothing is learnt here and nothing is remembered between calls.
+Many series are predicted at once: components of one kind and shape are asked together across series (`pyfuncs.kinds`), and
+each series' forecast is their weighted mean, corrected where the same mean an hour ago missed by far more than usual. Nothing is learnt here and nothing is remembered between calls.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,15 +14,12 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import ForecastStatus
-from maximus_assets.features.calendar import DAY_SECONDS, fourier_columns
-from maximus_assets.pyfuncs.components import Direct, Recursion
-from maximus_assets.pyfuncs.direct import Rows, forecast
+from maximus_assets.pyfuncs.components import Component
 from maximus_assets.pyfuncs.intercept import surprises
-from maximus_assets.pyfuncs.past import fill
-from maximus_assets.pyfuncs.recursion import extend, trace
+from maximus_assets.pyfuncs.kinds import KINDS, Question
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
 
-__all__ = ["MISSING_RATIO", "Prediction", "SeriesWindow", "dump", "load", "predict", "regress", "stack"]
+__all__ = ["MISSING_RATIO", "Prediction", "SeriesWindow", "dump", "load", "predict"]
 
 MISSING_RATIO: Final = 0.5
 """Largest share of a window's required bins that may be missing."""
@@ -153,54 +149,43 @@ def _mixed(
         began, shape (series, bins), zero beyond an hour's bins and for series without correction.
     """
     longest = max((_hour(state) for state in states), default=1)
+    longest = max((_hour(state) for state in states), default=1)
     means, backward = np.zeros((len(states), horizon_steps)), np.zeros((len(states), longest))
-    recursions, directs = _grouped(states, windows, horizon_steps)
-
-    def add(row: int, place: int, ahead: Array, behind: Array) -> None:
-        share = states[row].by_component[place]
-        means[row] += share[:horizon_steps] * ahead
-        backward[row, : len(behind)] += share[: len(behind)] * behind
-
-    for (_, _, end, back), group in recursions.items():
-        parts = [component for _, _, component in group]
-        ahead, behind = _recur(parts, [windows[row].values for row, _, _ in group], end, horizon_steps, back)
-        for column, (row, place, _) in enumerate(group):
-            add(row, place, ahead[:, column], behind[:, column])
-    for (_, _, end, _, back), linear in directs.items():
-        ahead, behind = _direct(
-            [component for _, _, component in linear],
-            np.stack([windows[row].values for row, _, _ in linear], axis=1),
-            end,
-            horizon_steps,
-            back,
-        )
-        for index, (row, place, _) in enumerate(linear):
-            add(row, place, ahead[index], behind[index])
+    for (kind, end, back, _, _), group in _grouped(states, windows, horizon_steps).items():
+        asked = Question([windows[row].values for row, _, _ in group], end, horizon_steps, back)
+        said = KINDS[kind].answer([component for _, _, component in group], asked)
+        for index, (row, place, _) in enumerate(group):
+            share = states[row].by_component[place]
+            means[row] += share[:horizon_steps] * said.ahead[index]
+            backward[row, :back] += share[:back] * said.behind[index]
     return means, backward
 
 
-_Recursions = dict[tuple[int, int, int, int], list[tuple[int, int, Recursion]]]
-_Directs = dict[tuple[int, int, int, int, int], list[tuple[int, int, Direct]]]
+_Key = tuple[type[Component], int, int, int, Hashable]
 
 
 def _grouped(
     states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int
-) -> tuple[_Recursions, _Directs]:
-    """Components that are forecast from at once, with the row of their series and their place in its state."""
-    recursions: _Recursions = defaultdict(list)
-    directs: _Directs = defaultdict(list)
+) -> dict[_Key, list[tuple[int, int, Component]]]:
+    """Components that are asked together: the row of the series, its component's place in the state, the component.
+
+    The key is the kind, the last bin, how many bins back are asked for, the step, and what the kind adds.
+    """
+    groups: dict[_Key, list[tuple[int, int, Component]]] = defaultdict(list)
     for row, (state, window) in enumerate(zip(states, windows, strict=True)):
         back = _hour(state) if state.usual_miss > 0.0 and len(window.values) > _hour(state) else 0
         for place, component in enumerate(state.components):
-            if not state.by_component[place, : max(horizon_steps, back)].any():
-                continue
-            step, end = component.step_seconds, window.end_epoch_seconds
-            if isinstance(component, Recursion):
-                recursions[step, component.season_steps, end, back].append((row, place, component))
-            elif isinstance(component, Direct):
-                key = (step, component.horizon_steps, end, len(window.values), back)
-                directs[key].append((row, place, component))
-    return recursions, directs
+            if state.by_component[place, : max(horizon_steps, back)].any():
+                kind = type(component)
+                key = (
+                    kind,
+                    window.end_epoch_seconds,
+                    back,
+                    component.step_seconds,
+                    KINDS[kind].alike(component, window.values),
+                )
+                groups[key].append((row, place, component))
+    return groups
 
 
 def is_cold(state: SeriesState, values: Array) -> bool:
@@ -212,108 +197,6 @@ def is_cold(state: SeriesState, values: Array) -> bool:
     """
     recent = values[-state.minimum_bins :]
     return len(recent) < state.minimum_bins or float(np.isnan(recent).mean()) > MISSING_RATIO
-
-
-def stack(components: Sequence[Recursion], field: str) -> Array:
-    """One of `ar` or `ma` of many recursions, zero beyond each one's order, shape (largest order, series)."""
-    vectors: list[Array] = [getattr(each, field) for each in components]
-    stacked = np.zeros((max((len(vector) for vector in vectors), default=0), len(vectors)))
-    for column, vector in enumerate(vectors):
-        stacked[: len(vector), column] = vector
-    return stacked
-
-
-def regress(components: Sequence[Recursion], epoch_seconds: NDArray[np.int64]) -> Array:
-    """The regression part of many recursions at the same instants.
-
-    Args:
-        components: The recursions.
-        epoch_seconds: Instants, shape (time,).
-
-    Returns:
-        Shape (time, series); zero for one without regression.
-    """
-    parts = np.zeros((len(epoch_seconds), len(components)))
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for column, each in enumerate(components):
-        if len(each.regression):
-            alike[each.day_harmonics, each.week_harmonics].append(column)
-    for (day, week), columns in alike.items():
-        coefficients = np.stack([components[column].regression for column in columns], axis=1)
-        parts[:, columns] = fourier_columns(epoch_seconds, day, week) @ coefficients
-    return parts
-
-
-def _recur(
-    components: Sequence[Recursion], windows: Sequence[Array], end: int, horizon_steps: int, back: int
-) -> tuple[Array, Array]:
-    """Means of series that share step, season and last bin.
-
-    Returns:
-        Of the bins after it, shape (horizon, series); of the last `back` bins as they were expected before them, shape
-        (back, series).
-    """
-    step, season = components[0].step_seconds, components[0].season_steps
-    length = max(len(window) for window in windows)
-    values = np.full((length, len(windows)), np.nan)
-    for column, window in enumerate(windows):
-        values[length - len(window) :, column] = window
-    ar, ma = stack(components, "ar"), stack(components, "ma")
-    past = end + step * np.arange(1 - length, 1, dtype=np.int64)
-    regression = regress(components, past)
-    known = trace(values - regression, season, ar, ma, known_steps=length - back)
-
-    def ahead_of(origin: int, steps: int) -> Array:
-        return extend(
-            known.filled[origin - season : origin],
-            known.differenced[origin - len(ar) : origin],
-            known.innovations[origin - len(ma) : origin],
-            ar=ar,
-            ma=ma,
-            steps=steps,
-        )
-
-    future = end + step * np.arange(1, horizon_steps + 1, dtype=np.int64)
-    ahead = ahead_of(length, horizon_steps) + regress(components, future)
-    behind = (
-        ahead_of(length - back, back) + regression[length - back :] if back else np.empty((0, len(windows)))
-    )
-    return ahead, behind
-
-
-def _direct(
-    components: Sequence[Direct], values: Array, end: int, horizon_steps: int, back: int
-) -> tuple[Array, Array]:
-    """The same of series that share step, horizon, last bin and length of window, series first."""
-    step = components[0].step_seconds
-    past = fill(values, max(1, DAY_SECONDS // step))
-    own = np.arange(len(components), dtype=np.int64)
-    coefficients = np.stack([each.by_stretch for each in components])
-
-    def ahead_of(origin: int, steps: int) -> Array:
-        rows = Rows(
-            origin=np.full(len(components), origin, dtype=np.int64),
-            column=own,
-            day=np.stack([each.day for each in components]) - past.offset[:, None],
-            week=np.stack([each.week for each in components]) - past.offset[:, None],
-            low=np.array([each.bounds[0] for each in components]) - past.offset,
-            high=np.array([each.bounds[1] for each in components]) - past.offset,
-            block=own,
-            events=tuple(each.events.reshape(-1, 2) for each in components),
-        )
-        instant = end + step * (1 + origin - len(values))
-        return forecast(
-            past,
-            rows,
-            coefficients,
-            horizon_steps=components[0].horizon_steps,
-            epoch_seconds=np.full(len(components), instant, dtype=np.int64),
-            step_seconds=step,
-            steps=steps,
-        )
-
-    behind = ahead_of(len(values) - back, back) if back else np.empty((len(components), 0))
-    return ahead_of(len(values), horizon_steps), behind
 
 
 def _check_horizon(state: SeriesState, horizon_steps: int) -> None:

@@ -13,14 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.pyfuncs.components import Component, Direct, Recursion
+from maximus_assets.pyfuncs.components import Component, Direct, Recursion, Rescaled, Smoothing
 
 FORMAT_VERSION: Final = 3
 """Earlier versions are refused: their intervals were measured around other forecasts."""
 
 C = TypeVar("C", bound=Component)
 
-_KINDS: Final[dict[str, type[Component]]] = {"recursion": Recursion, "direct": Direct}
+_KINDS: Final[dict[str, type[Component]]] = {
+    "recursion": Recursion,
+    "direct": Direct,
+    "smoothing": Smoothing,
+    "rescaled": Rescaled,
+}
 _TEXTS: Final = ("target", "sensor", "method")
 _NUMBERS: Final = ("floor", "usual_miss")
 _VECTORS: Final = ("weights", "lasts", "lower", "upper")
@@ -35,7 +40,7 @@ class SeriesState:
         target: The target; empty until the state is given to a series.
         sensor: The sensor; empty likewise.
         method: How it forecasts: a method's name, or `combination`.
-        components: What is mixed, at least one; the recursions first. All have one step and one horizon.
+        components: What is mixed, at least one. All have one step and one horizon.
         weights: Share of each component at each step ahead, >= 0 and 1 in all, shape (components * horizon,), one
             component after the other.
         floor: No forecast lies below it, in the series' unit; minus infinity for none.

@@ -6,13 +6,23 @@ from typing import Final
 from maximus_assets.features.events import Event
 from maximus_assets.models.forecasting.base import Forecaster
 from maximus_assets.models.forecasting.direct import DirectRegression
+from maximus_assets.models.forecasting.ets import Ets
+from maximus_assets.models.forecasting.level_naive import LevelNaive
 from maximus_assets.models.forecasting.sarima import Sarima
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
+from maximus_assets.models.forecasting.theta import Theta
 
 BASELINE: Final[Forecaster] = SeasonalNaive()
 """What every other method must not lose to."""
 
-METHODS: Final[tuple[Forecaster, ...]] = (BASELINE, Sarima(), DirectRegression())
+METHODS: Final[tuple[Forecaster, ...]] = (
+    BASELINE,
+    LevelNaive(),
+    Sarima(),
+    Ets(),
+    Theta(),
+    DirectRegression(),
+)
 """Every method, the baseline first; without events."""
 
 
@@ -22,4 +32,6 @@ def methods(events: Sequence[Event]) -> tuple[Forecaster, ...]:
     Args:
         events: Of one series, past and to come.
     """
-    return (BASELINE, Sarima(), DirectRegression(events)) if events else METHODS
+    if not events:
+        return METHODS
+    return tuple(DirectRegression(events) if isinstance(each, DirectRegression) else each for each in METHODS)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maximus_assets.models.forecasting.base import Array, day_steps
-from maximus_assets.pyfuncs.components import Component, Direct, Recursion
+from maximus_assets.pyfuncs import rescaled, smoothing
+from maximus_assets.pyfuncs.components import Component, Direct, Recursion, Rescaled, Smoothing
 from maximus_assets.pyfuncs.direct import Rows, forecast
-from maximus_assets.pyfuncs.forecasting import regress, stack
+from maximus_assets.pyfuncs.kinds import regress, stack
 from maximus_assets.pyfuncs.past import fill
 from maximus_assets.pyfuncs.recursion import extend, trace
 
@@ -83,6 +84,10 @@ def roll(blocks: Sequence[Block], values: Array, start_epoch_seconds: int, step_
         ahead = _recur(blocks, origins, values, start_epoch_seconds, step_seconds)
     elif kinds == {Direct}:
         ahead = _direct(blocks, origins, values, start_epoch_seconds, step_seconds)
+    elif kinds == {Smoothing}:
+        ahead = _smooth(blocks, origins, values, start_epoch_seconds, step_seconds)
+    elif kinds == {Rescaled}:
+        ahead = _rescale(blocks, origins, values, step_seconds)
     else:
         msg = f"blocks are of one kind of component that there is, not of {kinds}"
         raise TypeError(msg)
@@ -174,6 +179,54 @@ def _direct(
             )
         )
     return np.concatenate(found)
+
+
+def _smooth(
+    blocks: Sequence[Block],
+    origins: Sequence[NDArray[np.int64]],
+    values: Array,
+    start_epoch_seconds: int,
+    step_seconds: int,
+) -> Array:
+    """Forecasts of blocks of smoothings, each with its own gains and season, shape (origins, horizon)."""
+    parts = [block.component for block in blocks if isinstance(block.component, Smoothing)]
+    day, horizon = day_steps(step_seconds), parts[0].horizon_steps
+    phase = start_epoch_seconds // step_seconds
+    memory = WINDOW_DAYS * day
+    length = memory + max(block.end - block.begin for block in blocks)
+    window = np.full((length, len(blocks)), np.nan)
+    for column, (block, part) in enumerate(zip(blocks, parts, strict=True)):
+        first = max(block.begin - memory, 0)
+        season = part.season[(phase + np.arange(first, block.end)) % len(part.season)]
+        row = first - (block.begin - memory)
+        window[row : row + len(season), column] = values[first : block.end] - season
+    gains = smoothing.gains_of(parts)
+    known = smoothing.smooth(window, gains, day_steps=day, known_steps=memory)
+    column_of = np.repeat(np.arange(len(blocks)), [len(each) for each in origins])
+    local = np.concatenate(
+        [each - block.begin + memory - 1 for each, block in zip(origins, blocks, strict=True)]
+    )
+    row_of = local - known.first_row
+    ahead = smoothing.extend(
+        known.level[row_of, column_of], known.trend[row_of, column_of], gains[2, column_of], horizon
+    )
+    end = 0
+    for each, part in zip(origins, parts, strict=True):
+        begin, end = end, end + len(each)
+        ahead[begin:end] += part.season[(phase + each[:, None] + np.arange(horizon)) % len(part.season)]
+    return ahead
+
+
+def _rescale(
+    blocks: Sequence[Block], origins: Sequence[NDArray[np.int64]], values: Array, step_seconds: int
+) -> Array:
+    """Forecasts of blocks of rescaled seasons, shape (origins, horizon)."""
+    parts = [block.component for block in blocks if isinstance(block.component, Rescaled)]
+    origin = np.concatenate(origins)
+    block = np.repeat(np.arange(len(blocks)), [len(each) for each in origins])
+    past = fill(values[:, None], day_steps(step_seconds))
+    how = rescaled.rules(parts, block)
+    return rescaled.rescale(past, origin, np.zeros_like(origin), how, parts[0].horizon_steps)
 
 
 def hourly(bins: Array, step_seconds: int) -> Array:
