@@ -137,8 +137,8 @@ class Smoothing(Component):
     """Exponential smoothing of the level, with or without trend, around a season (`pyfuncs.smoothing` states the model).
 
     Attributes:
-        gains: Of the level, of the trend, the trend's damping, and of the season when it is learnt anew, each within
-            [0, 1].
+        gains: Of the level, of the trend, the trend's damping, and of the season when it is learnt anew; each within
+            [0, 1], but the trend's within [-1, 1]: below zero a deviation fades.
         drift: What the trend starts from, in the series' unit a bin, one figure.
         season: What each bin of the season adds to the level, from the Unix epoch on, in the series' unit; its length is
             the season's, a single zero without one.
@@ -152,8 +152,9 @@ class Smoothing(Component):
 
     def check(self) -> None:
         """Refuse gains under which errors would grow, and no season at all."""
-        if len(self.gains) != 4 or self.gains.min() < 0.0 or self.gains.max() > 1.0:
-            raise self.error("must be four within 0 and 1", "gains")
+        least = np.array([0.0, -1.0, 0.0, 0.0])
+        if len(self.gains) != 4 or (self.gains < least).any() or (self.gains > 1.0).any():
+            raise self.error("must be four within 0 and 1, the trend's within -1 and 1", "gains")
         if len(self.drift) != 1:
             raise self.error("must be one figure", "drift")
         if len(self.season) not in {1, max(1, DAY_SECONDS // self.step_seconds), self.week_steps}:

@@ -76,7 +76,8 @@ def rescale(past: Past, origin: Index, column: Index, rules: Rules, steps: int) 
     )
     looked_up = looked_up + offset[:, None]
     threshold = NEAR_ZERO * _magnitude(past, origin, column, season)
-    is_ratio = (now > 0.0) & (then > 0.0) & (np.minimum(now, then) >= threshold)
+    smaller = np.minimum(now, then)
+    is_ratio = (smaller > 0.0) & (smaller >= threshold)
     ratio = np.clip(np.divide(now, then, out=np.ones_like(now), where=is_ratio), 1.0 / MOST_RATIO, MOST_RATIO)
     with np.errstate(divide="ignore"):
         rate = np.where(rules.half_life_steps > 0, 1.0 / rules.half_life_steps, 0.0)

@@ -26,8 +26,8 @@ from maximus_assets.pyfuncs.past import Array
 
 MEMORY_DAYS: Final = 2
 MEMORY_STEPS: Final = 200
-"""The loop runs over this many days, or steps where those are more: the smallest gain used, 0.03, has then forgotten where
-it started from but for a quarter of a percent."""
+"""The loop runs over this many days, or steps where those are more. A level that returns slowly remembers longer; it then
+starts from the mean of the day before, which on server metrics forecast as well as a loop over eight days."""
 
 
 def memory_steps(day_steps: int) -> int:

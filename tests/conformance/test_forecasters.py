@@ -8,6 +8,7 @@ import pytest
 from maximus_assets.models.forecasting.backtest import History, backtest
 from maximus_assets.models.forecasting.base import Forecaster, ShortHistoryError, day_steps, horizon_steps
 from maximus_assets.models.forecasting.methods import METHODS
+from maximus_assets.models.forecasting.rolling import Block, roll
 from maximus_assets.pyfuncs.components import Component
 from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
@@ -189,3 +190,39 @@ def test_a_window_of_the_states_minimum_is_enough_and_the_live_window_holds_it(m
     recent = values[-state.minimum_bins :]
     (answer,) = predict({("t", "s"): named}, [SeriesWindow("t", "s", START + 900 * len(values), recent)], 12)
     assert answer.status == "ok"
+
+
+def test_what_serves_forecasts_what_was_judged(method: Forecaster):
+    """From the same component, the live window gives the forecast that the backtest judged at that origin."""
+    values, step, horizon = demand(40, 3600), 3600, 24
+    values[700:790][np.random.default_rng(5).random(90) < 0.1] = np.nan
+    begin = 850
+    (component,) = method.refit(method.fit(values[:700], START, step, horizon), values, START, step, [begin])
+    rolled = roll([Block(component, begin, begin + 24)], values, START, step)
+    for row in (0, 5, 23):
+        origin = int(rolled.origins[row])
+        recent = values[origin - 8 * day_steps(step) : origin]
+        served = predict(
+            {("t", "demand_count"): replace(alone(component), target="t", sensor="demand_count")},
+            [SeriesWindow("t", "demand_count", START + step * (origin - 1), recent)],
+            horizon,
+        )
+        # Later in the day the backtest's memory is some hours longer than the live one.
+        assert served[0].mean == pytest.approx(rolled.forecasts[row], rel=0.05 if row else 1e-9)
+
+
+def test_many_series_are_forecast_as_each_by_itself(method: Forecaster):
+    """Series of one call share a loop, whatever their structures; none may see another."""
+    states, windows = {}, []
+    for seed in range(3):
+        values = demand(12, 3600, seed, level=10.0**seed)
+        values[:100] = np.nan if seed == 1 else values[:100]
+        name = (f"t{seed}", "demand_count")
+        # More history, another structure.
+        component = method.fit(demand(5 + 6 * seed, 3600, seed, level=10.0**seed), START, 3600, 24)
+        states[name] = replace(alone(component), target=name[0], sensor=name[1])
+        windows.append(SeriesWindow(*name, START + 3600 * (len(values) - 1), values[-8 * 24 :]))
+    together = predict(states, windows, 24)
+    for window, among in zip(windows, together, strict=True):
+        (single,) = predict(states, [window], 24)
+        assert among.mean == pytest.approx(single.mean, rel=1e-9)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from maximus_assets.models.forecasting.base import Array, day_steps, require_history
+from maximus_assets.models.forecasting.rolling import HOUR_SECONDS
 from maximus_assets.models.forecasting.seasons import Material, Season, kinds, known_days, seasons
 from maximus_assets.models.forecasting.validation import best
 from maximus_assets.pyfuncs.components import Component, Smoothing
@@ -20,10 +21,13 @@ from maximus_assets.pyfuncs.components import Component, Smoothing
 LEVEL_GAINS: Final = (0.03, 0.1, 0.25, 0.5, 0.8)
 """Gains of the level that are tried; the middle one stands for all while the season is chosen."""
 
-TRENDS: Final = ((0.0, 1.0), (0.1, 0.9), (0.05, 0.97))
-"""Gains of the trend, as a share of the level's, and their damping; the first is no trend."""
+TRENDS: Final = ((0.0, 1.0), (0.1, 0.9))
+"""Gains of the trend, as a share of the level's, and their damping a step; the first is no trend."""
 
-SEASON_GAINS: Final = (0.1, 0.3)
+RETURN_HOURS: Final = (2.0, 8.0, 32.0)
+"""Half-lives of a return that are tried: the trend's gain is then the least admissible one, -alpha (1 - phi)."""
+
+SEASON_GAINS: Final = (0.1, 0.3, 0.7)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Ets:
         chosen = choose(
             [
                 Structure(season, level, share * level, damping)
-                for share, damping in TRENDS
+                for share, damping in trends(step_seconds)
                 for level in LEVEL_GAINS
             ]
         )
@@ -97,6 +101,17 @@ class Ets:
         structure = Structure(Season(known_days(component), gain), level, trend, damping)
         made_from = Material(values, start_epoch_seconds, step_seconds, component.horizon_steps)
         return _make(structure, made_from, begins)
+
+
+def trends(step_seconds: int) -> list[tuple[float, float]]:
+    """Gains of the trend as a share of the level's, and their damping a step, that are tried.
+
+    With a trend gain below zero a deviation fades instead of growing: of an error e the level keeps alpha (1 - phi) e in
+    the end, and the rest of alpha e halves every so many hours. Such gains lie outside the usual region and inside the
+    admissible one (Hyndman, Akram and Archibald, Annals of the Institute of Statistical Mathematics 60, 2008).
+    """
+    damping = [0.5 ** (step_seconds / (HOUR_SECONDS * hours)) for hours in RETURN_HOURS]
+    return [*TRENDS, *((each - 1.0, each) for each in damping)]
 
 
 def _make(

@@ -2,8 +2,8 @@
 
 An additive season around the mean of each day, corrected once a day by an exponentially weighted mean whose gain falls
 as 1/n until it reaches a stated one, so that the first days weigh alike (a running mean is the case of gain zero:
-classical decomposition). The week's part is what its days add to the day's, drawn to nothing by the weight of one week
-without it. Deviation from the textbook's exponential smoothing, where the season takes a share of the one-step error: at
+classical decomposition). The week's part is what its days add to the day's, drawn a little to nothing while few weeks
+have been seen. Deviation from the textbook's exponential smoothing, where the season takes a share of the one-step error: at
 steps of minutes the level takes nearly all of that error, and the admissible share (below one less the level's gain;
 Hyndman, Koehler, Ord and Snyder, 2008, section 10.2) is too small to learn a day in weeks.
 
@@ -28,6 +28,9 @@ SCALE_KEEP: Final = 0.8
 """Weight of the usual surprise of the days before, against that of the last day."""
 
 WEEK_DAYS: Final = 7
+
+WEEK_PRIOR: Final = 0.3
+"""Weeks without a week's shape that are taken to have been seen before the first."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def seasons(made_from: Material, begins: Sequence[int], kind: Season) -> list[Ar
                 level = _mean(means[at - WEEK_DAYS + 1 : at + 1])
                 # The first week is known as a whole when its last day is.
                 for each in range(at + 1) if at == WEEK_DAYS - 1 else (at,):
-                    of_week.take(each % WEEK_DAYS, whole[each] - level - of_day.profile[0], prior=1)
+                    of_week.take(each % WEEK_DAYS, whole[each] - level - of_day.profile[0], prior=WEEK_PRIOR)
         last = max(last, begin // day - 1)
         profile = of_day.profile[0]
         if kind.days == WEEK_DAYS:
@@ -134,7 +137,7 @@ class _Tracked:
         self._count = np.zeros((slots, day))
         self._gain, self._usual = gain, 0.0
 
-    def take(self, slot: int, deviation: Array, prior: int = 0) -> None:
+    def take(self, slot: int, deviation: Array, prior: float = 0.0) -> None:
         """Correct a slot by one day's deviations, NaN where missing; `prior` days of zero count as seen before."""
         known = np.isfinite(deviation)
         if not known.any():

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from maximus_assets.models.forecasting.backtest import History
+from maximus_assets.models.forecasting.combination import LEFT_OUT
 from maximus_assets.models.forecasting.evaluate import evaluate
 from maximus_assets.models.forecasting.learn import try_all
+from maximus_assets.models.forecasting.methods import METHODS
 from maximus_assets.models.forecasting.mixing import shares
 from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
 
@@ -51,7 +53,7 @@ def test_what_serves_is_the_mean_that_was_judged():
     state = try_all(History(values, START, STEP)).results["combination"].state
     window = SeriesWindow("", "", START + STEP * (len(values) - 1), values[-8 * 24 :])
     (mixed,) = predict({("", ""): state}, [window], 24)
-    assert {each.method for each in state.components} <= {"sarima", "direct"}
+    assert {each.method for each in state.components} <= {each.name for each in METHODS} - LEFT_OUT
     assert state.by_component.sum(axis=0) == pytest.approx(np.ones(24))
     assert np.abs(mixed.mean - values[-24:]).mean() < 15.0
 
