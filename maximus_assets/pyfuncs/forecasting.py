@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import ForecastStatus
 from maximus_assets.pyfuncs.components import Component
-from maximus_assets.pyfuncs.intercept import surprises
+from maximus_assets.pyfuncs.intercept import hour_and_half, surprises
 from maximus_assets.pyfuncs.kinds import KINDS, Question
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
 
@@ -23,9 +23,6 @@ __all__ = ["MISSING_RATIO", "Prediction", "SeriesWindow", "dump", "load", "predi
 
 MISSING_RATIO: Final = 0.5
 """Largest share of a window's required bins that may be missing."""
-
-HOUR_SECONDS: Final = 3600
-"""How far back a forecast is compared with what came."""
 
 Array = NDArray[np.float64]
 
@@ -114,74 +111,76 @@ def predict(
 
 def _corrected(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int) -> Array:
     """Means of the states' components with surprises added, shape (series, horizon)."""
-    means, backward = _mixed(states, windows, horizon_steps)
-    for hour in {_hour(state) for state in states}:
-        rows = [
-            row
-            for row, (state, window) in enumerate(zip(states, windows, strict=True))
-            if state.usual_miss > 0.0 and _hour(state) == hour and not is_cold(state, window.values[:-hour])
-        ]
-        if rows:
-            floor = np.array([[states[row].floor] for row in rows])
-            surprise = surprises(
-                np.stack([windows[row].values[-hour:] for row in rows]),
-                np.maximum(backward[rows, :hour], floor),
-                np.array([states[row].usual_miss for row in rows]),
-            )
-            lasts = np.stack([states[row].lasts[:horizon_steps] for row in rows])
-            # As it was learnt: what is corrected does not lie below the floor.
-            means[rows] = np.maximum(means[rows], floor) + surprise[:, None] * lasts
-    return means
+    backs = [_back(state, window) for state, window in zip(states, windows, strict=True)]
+    means, before = _mixed(states, windows, max([horizon_steps, *backs]), backs)
+    for hour in set(backs) - {0}:
+        rows = [row for row, back in enumerate(backs) if back == hour]
+        _, half = hour_and_half(states[rows[0]].step_seconds)
+        floor = np.array([[states[row].floor] for row in rows])
+        # As it was learnt: what is corrected does not lie below the floor.
+        means[rows] = np.maximum(means[rows], floor)
+        expected = np.maximum(before[rows, : 2 * hour], floor)
+        surprise = surprises(
+            np.stack([windows[row].values[-half:] for row in rows]),
+            expected[:, hour - half : hour],
+            (means[rows, :hour] - expected[:, hour:]).mean(axis=1),
+            np.array([states[row].usual_miss for row in rows]),
+        )
+        lasts = np.stack([states[row].lasts[:horizon_steps] for row in rows])
+        means[rows, :horizon_steps] += surprise[:, None] * lasts
+    return means[:, :horizon_steps]
 
 
-def _hour(state: SeriesState) -> int:
-    """Bins of the hour that is looked back on."""
-    return min(max(1, HOUR_SECONDS // state.step_seconds), state.horizon_steps)
+def _back(state: SeriesState, window: SeriesWindow) -> int:
+    """Bins of the hour that is looked back on; 0 where surprises are not corrected, or the window is too short for it."""
+    hour, _ = hour_and_half(state.step_seconds)
+    return hour if state.usual_miss > 0.0 and not is_cold(state, window.values[:-hour]) else 0
 
 
 def _mixed(
-    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int
+    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int, backs: Sequence[int]
 ) -> tuple[Array, Array]:
     """Weighted means of the states' components.
 
     Returns:
-        Of the bins after the windows, shape (series, horizon); and of the windows' last hour as it was expected when it
-        began, shape (series, bins), zero beyond an hour's bins and for series without correction.
+        Of the bins after the windows, shape (series, horizon), beyond a state's own horizon without meaning; and of the
+        windows' last bins and as many more as they were expected before them, shape (series, 2 * largest of `backs`).
     """
-    longest = max((_hour(state) for state in states), default=1)
-    longest = max((_hour(state) for state in states), default=1)
-    means, backward = np.zeros((len(states), horizon_steps)), np.zeros((len(states), longest))
-    for (kind, end, back, _, _), group in _grouped(states, windows, horizon_steps).items():
-        asked = Question([windows[row].values for row, _, _ in group], end, horizon_steps, back)
+    means = np.zeros((len(states), horizon_steps))
+    before = np.zeros((len(states), 2 * max(backs, default=0)))
+    for (kind, end, back, _, longest, _), group in _grouped(states, windows, horizon_steps, backs).items():
+        steps = min(horizon_steps, longest)
+        asked = Question([windows[row].values for row, _, _ in group], end, steps, back)
         said = KINDS[kind].answer([component for _, _, component in group], asked)
         for index, (row, place, _) in enumerate(group):
             share = states[row].by_component[place]
-            means[row] += share[:horizon_steps] * said.ahead[index]
-            backward[row, :back] += share[:back] * said.behind[index]
-    return means, backward
+            means[row, :steps] += share[:steps] * said.ahead[index]
+            before[row, : 2 * back] += share[: 2 * back] * said.behind[index]
+    return means, before
 
 
-_Key = tuple[type[Component], int, int, int, Hashable]
+_Key = tuple[type[Component], int, int, int, int, Hashable]
 
 
 def _grouped(
-    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int
+    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int, backs: Sequence[int]
 ) -> dict[_Key, list[tuple[int, int, Component]]]:
     """Components that are asked together: the row of the series, its component's place in the state, the component.
 
-    The key is the kind, the last bin, how many bins back are asked for, the step, and what the kind adds.
+    The key is the kind, the last bin, how many bins back are asked for, the step, the horizon, and what the kind
+    adds.
     """
     groups: dict[_Key, list[tuple[int, int, Component]]] = defaultdict(list)
-    for row, (state, window) in enumerate(zip(states, windows, strict=True)):
-        back = _hour(state) if state.usual_miss > 0.0 and len(window.values) > _hour(state) else 0
+    for row, (state, window, back) in enumerate(zip(states, windows, backs, strict=True)):
         for place, component in enumerate(state.components):
-            if state.by_component[place, : max(horizon_steps, back)].any():
+            if state.by_component[place, : max(horizon_steps, 2 * back)].any():
                 kind = type(component)
                 key = (
                     kind,
                     window.end_epoch_seconds,
                     back,
                     component.step_seconds,
+                    component.horizon_steps,
                     KINDS[kind].alike(component, window.values),
                 )
                 groups[key].append((row, place, component))

@@ -2,7 +2,7 @@
 
 Components of a kind that agree in what their arithmetic needs to agree in are asked together, so that within such a group
 time is the only loop. Each is asked for the bins after its window and, where a surprise may be corrected
-(`pyfuncs.intercept`), for the window's last bins as they would have been expected before them; what the two share is
+(`pyfuncs.intercept`), for the window's last bins and some more as they would have been expected before them; what the two share is
 worked out once.
 """
 
@@ -30,7 +30,7 @@ class Question:
         windows: One for each component, oldest bin first, NaN where missing; at least `back + 1` bins.
         end: Start of the last bin of every window, in epoch seconds.
         steps: How many bins ahead.
-        back: How many of the windows' last bins to expect as well; 0 for none.
+        back: So many bins before the end of the windows, expect as many and as many again; 0 for nothing.
     """
 
     windows: Sequence[Array]
@@ -41,7 +41,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What they say: of the bins ahead, shape (series, steps), and of the last ones, shape (series, back)."""
+    """What they say.
+
+    Attributes:
+        ahead: Of the bins after the windows, shape (series, steps).
+        behind: Of the last `back` ones and as many more, as they would have been expected before, shape (series, 2 * back).
+    """
 
     ahead: Array
     behind: Array
@@ -112,7 +117,8 @@ def _recur(components: Sequence[Recursion], asked: Question) -> Answer:
     ahead = ahead_of(length, asked.steps) + regress(components, future).T
     if not back:
         return Answer(ahead, np.empty((len(components), 0)))
-    return Answer(ahead, ahead_of(length - back, back) + regression[length - back :].T)
+    around = asked.end + step * np.arange(1 - back, 1 + back, dtype=np.int64)
+    return Answer(ahead, ahead_of(length - back, 2 * back) + regress(components, around).T)
 
 
 def _direct(components: Sequence[Direct], asked: Question) -> Answer:
@@ -143,7 +149,9 @@ def _direct(components: Sequence[Direct], asked: Question) -> Answer:
             steps=steps,
         )
 
-    behind = ahead_of(len(values) - asked.back, asked.back) if asked.back else np.empty((len(components), 0))
+    behind = (
+        ahead_of(len(values) - asked.back, 2 * asked.back) if asked.back else np.empty((len(components), 0))
+    )
     return Answer(ahead_of(len(values), asked.steps), behind)
 
 
@@ -164,7 +172,7 @@ def _rescale(components: Sequence[Rescaled], asked: Question) -> Answer:
     def ahead_of(origin: int, steps: int) -> Array:
         return rescaled.rescale(past, np.full(len(own), origin, dtype=np.int64), own, how, steps)
 
-    behind = ahead_of(len(values) - asked.back, asked.back) if asked.back else np.empty((len(own), 0))
+    behind = ahead_of(len(values) - asked.back, 2 * asked.back) if asked.back else np.empty((len(own), 0))
     return Answer(ahead_of(len(values), asked.steps), behind)
 
 

@@ -123,10 +123,10 @@ def forecast(
         values: Their recent values, NaN where missing, shape (time, series).
         last: Number of the last bin, counted in steps from the Unix epoch.
         steps: How far ahead, >= 1.
-        back: How many of the last bins to expect as well, as before them; less than `time`.
+        back: So many bins before the end, expect as many and as many again; less than `time`.
 
     Returns:
-        In the series' unit, of the bins ahead, shape (series, steps), and of the last ones, shape (series, back).
+        In the series' unit, of the bins ahead, shape (series, steps), and of the last ones and as many more, shape (series, 2 * back).
     """
     step, period, length = components[0].step_seconds, len(components[0].season), len(values)
     seasons = np.stack([each.season for each in components], axis=1)
@@ -143,7 +143,7 @@ def forecast(
         season = seasons[(last + 1 + origin - length + np.arange(count)) % period]
         return np.asarray(extend(known.level[row], known.trend[row], gains[2], count) + season.T)
 
-    behind = ahead_of(length - back, back) if back else np.empty((len(components), 0))
+    behind = ahead_of(length - back, 2 * back) if back else np.empty((len(components), 0))
     return ahead_of(length, steps), behind
 
 

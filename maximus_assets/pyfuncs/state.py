@@ -46,7 +46,7 @@ class SeriesState:
         floor: No forecast lies below it, in the series' unit; minus infinity for none.
         lower: For each step ahead, what to add to the mean for the lower bound, <= 0.
         upper: The same for the upper bound, >= 0.
-        usual_miss: Usual size of an hour's miss in the series' unit, >= 0; zero where surprises are not corrected
+        usual_miss: Usual size of a half hour's miss in the series' unit, >= 0; zero where surprises are not corrected
             (`pyfuncs.intercept`).
         lasts: Share of a surprise to add at each step ahead, in [0, 1], shape (horizon,); empty where none is.
     """

@@ -13,29 +13,26 @@ import numpy as np
 
 from maximus_assets.models.forecasting.backtest import Backtest, History, Plan, Replay, judge
 from maximus_assets.models.forecasting.base import Array, day_steps
-from maximus_assets.models.forecasting.ets import Ets
 from maximus_assets.models.forecasting.intercept import correct
 from maximus_assets.models.forecasting.level_naive import LevelNaive
 from maximus_assets.models.forecasting.mixing import shares, stretches
 from maximus_assets.models.forecasting.rolling import HOUR_SECONDS, Rolled
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
-from maximus_assets.models.forecasting.theta import Theta
 
 NAME: Final = "combination"
 
 HALF_LIFE_DAYS: Final = 10.0
 """Age at which an error weighs half."""
 
-USUAL: Final = {"direct": 3.0, Ets.name: 0.5, LevelNaive.name: 0.5}
-"""How much a method weighs without evidence, relative to 1 for any other: the direct regression is a mean itself, and the
-smoothing and the rescaled season are worse a day ahead than what they are mixed with."""
+USUAL: Final = {"direct": 3.0}
+"""How much a method weighs without evidence, relative to 1 for any other: the direct regression is a mean itself."""
 
 PRIOR: Final = 10.0
 """Independent errors that the usual weights are worth."""
 
-LEFT_OUT: Final = frozenset({SeasonalNaive.name, Theta.name})
-"""Not combined: the direct regression holds the seasonal-naive already, as one of its simple forecasts; and Theta's errors
-are those of ETS, only larger a day ahead."""
+LEFT_OUT: Final = frozenset({SeasonalNaive.name, LevelNaive.name})
+"""Not combined: the direct regression holds the seasonal-naive already, as one of its simple forecasts; the rescaled season
+is so much worse a day ahead than what it would be mixed with that its errors teach that too late."""
 
 OUTLIER_RATIO: Final = 6.0
 """An origin's error this many times the median one weighs half (a Cauchy weight)."""

@@ -14,10 +14,10 @@ import numpy as np
 
 from maximus_assets.models.forecasting.base import Array, day_steps
 from maximus_assets.models.forecasting.mixing import stretches
-from maximus_assets.models.forecasting.rolling import Rolled, hour_bins
-from maximus_assets.pyfuncs.intercept import THRESHOLD, misses, surprises
+from maximus_assets.models.forecasting.rolling import Rolled
+from maximus_assets.pyfuncs.intercept import THRESHOLD, hour_and_half, misses, surprises
 
-LASTS: Final = {900: 0.5, 3600: 0.5, 21_600: 0.3}
+LASTS: Final = {900: 0.7, 3600: 0.7, 21_600: 0.3}
 """Usual share of a surprise that is still there, by the end of the stretch in seconds; none beyond."""
 
 PRIOR: Final = 4.0
@@ -42,7 +42,7 @@ class Corrected:
 
     Attributes:
         rolled: The corrected forecasts.
-        usual_miss: Usual size of an hour's miss after the last outcome, in the series' unit; zero where not known.
+        usual_miss: Usual size of a half hour's miss after the last outcome, in the series' unit; zero where not known.
         lasts: Share of a surprise to add at each step ahead, in [0, 1], shape (horizon,); empty where that is not known.
     """
 
@@ -52,25 +52,29 @@ class Corrected:
 
 
 def correct(rolled: Rolled, starts: Sequence[int], step_seconds: int) -> Corrected:
-    """Walk through the days, correcting each with what was known when it began.
+    """Walk through the days, correcting each with what was known when it began; nothing where less than two hours are forecast.
 
     Args:
         rolled: Out-of-sample forecasts from every hour, and what came.
         starts: Bins at which something is learnt anew, ascending; the first is the first origin.
         step_seconds: Width of a bin.
     """
-    hour, horizon = hour_bins(step_seconds), rolled.forecasts.shape[1]
-    width = min(hour, horizon)
-    # What an origin an hour earlier expected of the hour that has just ended.
-    follows = np.flatnonzero(np.diff(rolled.origins) == width)
-    came, expected = rolled.actuals[follows, :width], rolled.forecasts[follows, :width]
+    hour, half = hour_and_half(step_seconds)
+    horizon = rolled.forecasts.shape[1]
+    if horizon < 2 * hour:
+        return Corrected(rolled, 0.0, np.empty(0))
+    # What an origin an hour earlier expected of the half hour that has just ended, and of the hour to come.
+    before = np.flatnonzero(np.diff(rolled.origins) == hour)
+    came = rolled.actuals[before, hour - half : hour]
+    expected = rolled.forecasts[before, hour - half : hour]
+    moved = (rolled.forecasts[before + 1, :hour] - rolled.forecasts[before, hour : 2 * hour]).mean(axis=1)
     missed = np.full(len(rolled.origins), np.nan)
-    missed[follows + 1] = misses(came, expected)
+    missed[before + 1] = misses(came, expected)
     block = np.searchsorted(starts, rolled.origins, "right") - 1
     end = int(rolled.origins[-1]) + horizon
     usual = np.array([_usual(missed, rolled, begin, step_seconds) for begin in [*starts, end]])
     surprise = np.zeros(len(rolled.origins))
-    surprise[follows + 1] = surprises(came, expected, usual[block[follows + 1]])
+    surprise[before + 1] = surprises(came, expected, moved, usual[block[before + 1]])
     shares = _shares(rolled, surprise, usual[block], [*starts, end], step_seconds)
     widths = [last - first for first, last in stretches(horizon, step_seconds)]
     lasting = np.repeat(shares, widths, axis=1)

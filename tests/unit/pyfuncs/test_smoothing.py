@@ -77,7 +77,7 @@ def test_a_forecast_repeats_the_season_from_the_epoch_on():
     season = np.arange(24.0) - 11.5
     end = 3600 * (24 * 100 + 6)
     values = 100.0 + season[(24 * 100 + 6 + np.arange(-47, 1)) % 24]
-    (ahead,) = forecast([component((0.3, 0.0, 1.0, 0.1), season)], [values], end, 48)
+    ((ahead,), _) = forecast([component((0.3, 0.0, 1.0, 0.1), season)], values[:, None], end // 3600, 48)
     assert ahead == pytest.approx(100.0 + np.tile(np.roll(season, -7), 2))
 
 
