@@ -17,6 +17,7 @@ from maximus_assets.contracts.prediction import ForecastStatus
 from maximus_assets.features.calendar import DAY_SECONDS, fourier_columns
 from maximus_assets.pyfuncs.components import Direct, Recursion
 from maximus_assets.pyfuncs.direct import Rows, forecast
+from maximus_assets.pyfuncs.intervals import changes, levels, missed, reaction, scales
 from maximus_assets.pyfuncs.past import fill
 from maximus_assets.pyfuncs.recursion import extend, trace
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
@@ -97,18 +98,61 @@ def predict(
             asked.append(index)
     members = [states[windows[index].target, windows[index].sensor] for index in asked]
     means = _mixed(members, [windows[index] for index in asked], horizon_steps)
-    for index, state, mixed in zip(asked, members, means, strict=True):
-        mean = np.maximum(mixed, state.floor)
+    means = np.maximum(means, np.array([state.floor for state in members])[:, None])
+    lower, upper = _offsets(members, [windows[index] for index in asked], means)
+    for row, (index, state) in enumerate(zip(asked, members, strict=True)):
         answers[index] = Prediction(
             target=state.target,
             sensor=state.sensor,
             status="ok",
             method=state.method,
-            mean=mean,
-            lower=np.maximum(mean + state.lower[:horizon_steps], state.floor),
-            upper=mean + state.upper[:horizon_steps],
+            mean=means[row],
+            lower=np.maximum(means[row] + lower[row], state.floor),
+            upper=means[row] + upper[row],
         )
     return tuple(answers[index] for index in range(len(windows)))
+
+
+def _offsets(
+    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], means: Array
+) -> tuple[Array, Array]:
+    """What to add to the means for their bounds, lower and upper, each of shape (series, horizon)."""
+    horizon = means.shape[1]
+    lower = np.array([state.lower[:horizon] for state in states]).reshape(means.shape)
+    upper = np.array([state.upper[:horizon] for state in states]).reshape(means.shape)
+    alike: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for row, (state, window) in enumerate(zip(states, windows, strict=True)):
+        if len(state.sensitivity):
+            alike[state.step_seconds, len(window.values), window.end_epoch_seconds].append(row)
+    for (step, length, end), rows in alike.items():
+        values = np.stack([windows[row].values for row in rows], axis=1)
+        sensitivity = np.array([states[row].sensitivity for row in rows])
+        ends = np.array([length])
+        scale = scales(
+            means[rows], levels(values, ends, step)[0], changes(values, ends, step)[0], sensitivity, step
+        )
+        below, above = _reactions([states[row] for row in rows], values, end, sensitivity[:, -1])
+        lower[rows] *= scale * below[:, None]
+        upper[rows] *= scale * above[:, None]
+    return lower, upper
+
+
+def _reactions(states: Sequence[SeriesState], values: Array, end: int, pace: Array) -> tuple[Array, Array]:
+    """What the misses since they were learnt make of the widths of states that share a window's bins."""
+    step, length = states[0].step_seconds, len(values)
+    first = end - step * (length - 1)
+    bins = max(len(state.today_lower) for state in states)
+    actual, lower, upper = (np.full((bins, len(states)), np.nan) for _ in range(3))
+    for column, state in enumerate(states):
+        count = len(state.today_lower)
+        lower[:count, column], upper[:count, column] = state.today_lower, state.today_upper
+        # Bins of the window that the state gave bounds for; a state that is newer than the window has none.
+        begin = (state.today_from - first) // step
+        known = slice(max(begin, 0), min(max(begin + count, 0), length))
+        piece = values[known, column]
+        actual[known.start - begin : known.start - begin + len(piece), column] = piece
+    below, above = missed(actual, lower, upper)
+    return reaction(below, pace, step)[-1], reaction(above, pace, step)[-1]
 
 
 def _mixed(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int) -> Array:

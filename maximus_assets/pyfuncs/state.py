@@ -6,7 +6,7 @@ complete: with a window of recent values it yields a forecast, whatever library 
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.pyfuncs.components import Component, Direct, Recursion
+from maximus_assets.pyfuncs.intervals import SENSITIVITIES
 
-FORMAT_VERSION: Final = 2
-"""Version 1 held one recursion for each series; it is refused, because what it says of its intervals no longer holds."""
+FORMAT_VERSION: Final = 3
+"""Earlier versions are refused: what they say of their intervals no longer holds."""
 
 C = TypeVar("C", bound=Component)
 
 _KINDS: Final[dict[str, type[Component]]] = {"recursion": Recursion, "direct": Direct}
 _TEXTS: Final = ("target", "sensor", "method")
-_VECTORS: Final = ("weights", "lower", "upper")
+_VECTORS: Final = ("weights", "lower", "upper", "sensitivity", "today_lower", "today_upper")
 _SOURCE: Final = "forecaster states"
 
 
@@ -38,8 +39,14 @@ class SeriesState:
         weights: Share of each component at each step ahead, >= 0 and 1 in all, shape (components * horizon,), one
             component after the other.
         floor: No forecast lies below it, in the series' unit; minus infinity for none.
-        lower: For each step ahead, what to add to the mean for the lower bound, <= 0.
+        lower: For each step ahead, what to add to the mean for the lower bound, <= 0, relative to `intervals.scales`.
         upper: The same for the upper bound, >= 0.
+        sensitivity: What widths go by beside `lower` and `upper`, shape (`intervals.SENSITIVITIES`,); empty for bounds
+            that stay as they are.
+        today_lower: Lower bounds given for the bins from `today_from` on, in the series' unit, shape (horizon,); empty
+            where nothing was forecast at the end of the history.
+        today_upper: The upper bounds, same shape.
+        today_from: Start of the first of these bins, epoch seconds.
     """
 
     target: str
@@ -50,6 +57,10 @@ class SeriesState:
     floor: float
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
+    sensitivity: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    today_lower: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    today_upper: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    today_from: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what could not be forecast with.
@@ -75,6 +86,14 @@ class SeriesState:
             raise BadInputError("must be shares that add up to 1", source=source, column="weights")
         if (self.lower > 0).any() or (self.upper < 0).any() or np.isnan(self.floor):
             raise BadInputError("bounds must enclose the mean", source=source)
+        if len(self.sensitivity) not in {0, SENSITIVITIES} or (self.sensitivity < 0.0).any():
+            raise BadInputError(
+                f"must be {SENSITIVITIES} numbers >= 0 or none", source=source, column="sensitivity"
+            )
+        if len(self.today_lower) not in {0, self.horizon_steps} or (
+            self.today_lower.shape != self.today_upper.shape or (self.today_lower > self.today_upper).any()
+        ):
+            raise BadInputError("must be bounds of a whole horizon or of none", source=source, column="today")
 
     @property
     def step_seconds(self) -> int:
@@ -98,7 +117,7 @@ class SeriesState:
 
     def equals(self, other: "SeriesState") -> bool:
         """Whether every figure is the same, to the last bit."""
-        names = [field.name for field in fields(self) if field.name != "components"]
+        names = [each.name for each in fields(self) if each.name != "components"]
         return (
             all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
             and len(self.components) == len(other.components)
@@ -121,6 +140,7 @@ def dump(states: Sequence[SeriesState]) -> bytes:
     content: dict[str, NDArray[np.generic]] = {"format_version": np.array(FORMAT_VERSION)}
     for name in _TEXTS:
         content[name] = np.array([getattr(state, name) for state in states], dtype=np.str_)
+    content["today_from"] = np.array([state.today_from for state in states], dtype=np.int64)
     content["floor"] = np.array([state.floor for state in states], dtype=np.float64)
     for name in _VECTORS:
         content.update(_joined(name, [getattr(state, name) for state in states]))
@@ -183,13 +203,17 @@ def _states(read: Mapping[str, NDArray[Any]]) -> tuple[SeriesState, ...]:
             floor=float(read["floor"][i]),
             lower=vectors["lower"][i],
             upper=vectors["upper"][i],
+            sensitivity=vectors["sensitivity"][i],
+            today_lower=vectors["today_lower"][i],
+            today_upper=vectors["today_upper"][i],
+            today_from=int(read["today_from"][i]),
         )
         for i, mine in enumerate(members)
     )
 
 
 def _scalars(cls: type[Component]) -> list[str]:
-    return [field.name for field in fields(cls) if field.name not in cls.VECTORS]
+    return [each.name for each in fields(cls) if each.name not in cls.VECTORS]
 
 
 def _columns(

@@ -190,7 +190,7 @@ def judge(
         plan: How it was split.
     """
     rolled = replace(rolled, forecasts=np.maximum(rolled.forecasts, history.floor))
-    intervals = calibrate(rolled, plan.starts, history.step_seconds, history.floor)
+    intervals = calibrate(rolled, history.values, plan.starts, history.step_seconds, history.floor)
     lower = np.maximum(rolled.forecasts + intervals.lower, history.floor)
     upper = rolled.forecasts + intervals.upper
     is_judged = rolled.origins >= plan.parts.judging_start
@@ -207,6 +207,7 @@ def judge(
         floor=history.floor,
         lower=intervals.next_lower,
         upper=intervals.next_upper,
+        sensitivity=intervals.sensitivity,
     )
     return Backtest(
         state=state,
