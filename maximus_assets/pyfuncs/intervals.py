@@ -61,7 +61,8 @@ def changes(values: Array, ends: Index, step_seconds: int) -> Array:
     day = max(1, DAY_SECONDS // step_seconds)
     small, _ = _scaled(values)
     moved = np.full(values.shape, np.nan)
-    moved[day:] = np.abs(small[day:] - small[:-day])
+    np.subtract(small[day:], small[:-day], out=moved[day:])
+    np.abs(moved, out=moved)
     widths = [USUAL_DAYS * day, *(max(1, hours * 3600 // step_seconds) for hours in RECENT_HOURS)]
     usual, *recent = _means(moved, ends, widths)
     usable = usual > 0.0
@@ -133,7 +134,7 @@ def _scaled(values: Array) -> tuple[Array, Array]:
 
     That is a power of two, which rounds nothing: what a later value is must not show in what precedes it.
     """
-    largest = np.where(np.isnan(values), 0.0, np.abs(values)).max(axis=0, initial=0.0)
+    largest = np.fmax.reduce(np.abs(values), axis=0, initial=0.0)
     unit = np.ldexp(1.0, np.frexp(largest)[1] - 1)
     return values / unit, unit
 
@@ -141,8 +142,11 @@ def _scaled(values: Array) -> tuple[Array, Array]:
 def _means(sizes: Array, ends: Index, widths: list[int]) -> list[Array]:
     """Means of what is known of the last bins before each end, NaN where nothing is; each of shape (k, series).
 
-    Running sums leave a rounding error of what came before a stretch, so a stretch of zeros is told by counting.
+    Running sums leave a rounding error of what came before a stretch, so a stretch of zeros is told by counting. One end
+    alone, as in service, is summed as it is.
     """
+    if len(ends) == 1:
+        return [_mean_of(sizes[max(int(ends[0]) - width, 0) : int(ends[0])]) for width in widths]
     known = ~np.isnan(sizes)
     filled = np.where(known, sizes, 0.0)
     sums, counts, moves = (
@@ -156,3 +160,14 @@ def _means(sizes: Array, ends: Index, widths: list[int]) -> list[Array]:
         count = counts[ends] - counts[begins]
         found.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
     return found
+
+
+def _mean_of(sizes: Array) -> Array:
+    """Means of what is known, NaN where nothing is, shape (1, series)."""
+    total = sizes.sum(axis=0, keepdims=True)
+    if not np.isnan(total).any() and len(sizes):
+        return np.asarray(total / len(sizes))
+    known = ~np.isnan(sizes)
+    count = known.sum(axis=0, keepdims=True)
+    total = np.where(known, sizes, 0.0).sum(axis=0, keepdims=True)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
