@@ -160,5 +160,11 @@ def _mean(column: pl.Series) -> float:
 
 
 def _errors(rows: pl.DataFrame) -> pl.Series:
-    """Standard errors; one day alone says nothing about its own and counts as wholly uncertain."""
-    return rows["coverage_error"].fill_null(1.0)
+    """Standard errors; one day alone says nothing about its own and counts as wholly uncertain.
+
+    Days that are all alike, as a few that were all held, seem certain and are not: an error is at least that of as many
+    independent outcomes at the nominal coverage as forecasts were judged that do not overlap.
+    """
+    independent = rows["judged"] / (1 + rows["horizon_hours"])
+    least = (INTERVAL_COVERAGE * (1.0 - INTERVAL_COVERAGE) / independent.clip(1.0)).sqrt()
+    return rows.select(pl.max_horizontal(pl.col("coverage_error").fill_null(1.0), least)).to_series()

@@ -18,7 +18,7 @@ def row(target: str = "a", **changes: object) -> dict[str, object]:
         "is_vetoed": False,
         "is_baseline": False,
         "horizon_hours": 1,
-        "judged": 100,
+        "judged": 10**9,
         "r2": 0.8,
         "mae": 1.0,
         "baseline_mae": 1.0,
@@ -125,6 +125,12 @@ def test_a_series_that_stands_still_is_not_too_wide():
     verdict = interval_coverage_holds(report(row(coverage=1.0, coverage_strict=0.0)))
     assert verdict.passed
     assert verdict.measured["series_holding_nominal_ratio"] == 1.0
+
+
+@pytest.mark.parametrize(("judged", "passed"), [(4 * 24, True), (300 * 24, False)])
+def test_a_few_days_that_were_all_held_are_not_certain_to_be_too_wide(judged: int, passed: bool):
+    one = row(horizon_hours=24, judged=judged, coverage=1.0, coverage_strict=1.0, coverage_error=0.0)
+    assert interval_coverage_holds(report(one)).passed is passed
 
 
 def test_the_figures_say_how_many_series_hold_the_nominal_coverage():

@@ -111,3 +111,22 @@ def test_errors_that_calm_down_and_grow_again_are_held_better_than_by_the_day_al
     assert distance < 0.07
     assert distance_by_day > 0.085
     assert score < 0.95 * score_by_day
+
+
+def test_widths_are_in_the_unit_of_the_errors():
+    one = rolled(np.random.default_rng(7).normal(size=DAY * 12))
+    other = Rolled(one.origins, 8.0 * one.forecasts, 8.0 * one.actuals)
+    found, scaled = calibrated(one, 12), calibrated(other, 12)
+    assert scaled.upper == pytest.approx(8.0 * found.upper)
+    assert scaled.next_lower == pytest.approx(8.0 * found.next_lower)
+
+
+def test_a_day_knows_its_own_misses_of_before_an_origin_and_none_after_it():
+    """A jump at noon widens the afternoon's intervals and nothing of the morning's."""
+    errors = np.random.default_rng(8).normal(size=DAY * 12)
+    jumped = errors.copy()
+    noon = DAY * 11 + 12
+    jumped[noon:] += 30.0
+    quiet, loud = calibrated(rolled(errors), 12), calibrated(rolled(jumped), 12)
+    assert np.array_equal(quiet.upper[: noon + 1], loud.upper[: noon + 1])
+    assert (loud.upper[noon + 6 :, 0] > 2.0 * quiet.upper[noon + 6 :, 0]).all()
