@@ -22,7 +22,8 @@ from maximus_assets.features.grid import to_grid
 from maximus_assets.models.forecasting.learn import LearntForecaster, learn
 from maximus_assets.plant.scenarios import SeasonChange
 from maximus_assets.plant.world import Plant
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import predict
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 DEMAND = "request_rate_per_second"

@@ -14,22 +14,22 @@ from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.models.forecasting.learn import WORST_MASE
 from maximus_assets.models.forecasting.scoring import horizon_name
 
-COVERAGE_TOLERANCE: Final = 0.05
+COVERAGE_TOLERANCE: Final = 0.03
 """How far the pooled coverage may lie below the nominal one beyond its own uncertainty."""
 
-COVERAGE_EXCESS: Final = 0.08
+COVERAGE_EXCESS: Final = 0.05
 """How far it may lie above: an interval that is too wide costs capacity, one that is too narrow costs the service."""
 
-UNCERTAINTY_LIMIT: Final = 0.10
+UNCERTAINTY_LIMIT: Final = 0.12
 """The most that uncertainty excuses, whatever the days differ."""
 
-SERIES_COVERAGE_TOLERANCE: Final = 0.10
+SERIES_COVERAGE_TOLERANCE: Final = 0.08
 """How far one series' coverage may lie below the nominal one beyond its own uncertainty."""
 
 PREDICTION_SECONDS: Final = 0.5
 """Longest a prediction of every series may take."""
 
-_NORMAL_95: Final = 1.96
+_NORMAL_99: Final = 2.576
 _NAMED: Final = 5
 _TINY: Final = 1e-9
 
@@ -86,10 +86,11 @@ def interval_coverage_holds(report: pl.DataFrame) -> Verdict:
 
     The rule, because neighbouring bins are dependent: uncertainty is the standard error over whole days. At each horizon
     the mean coverage over series must not lie below the nominal one by more than `COVERAGE_TOLERANCE`, nor above it by
-    more than `COVERAGE_EXCESS`, each plus 1.96 standard errors, which count up to `UNCERTAINTY_LIMIT` and are averaged
-    over series, as if they all moved together. One series must not lie below the nominal coverage by more than
+    more than `COVERAGE_EXCESS`, each beyond half a 99 % interval: 2.576 standard errors, which count up to
+    `UNCERTAINTY_LIMIT` and are averaged over series, as if they all moved together. One series must not lie below the nominal coverage by more than
     `SERIES_COVERAGE_TOLERANCE` plus the same. Too wide is judged without outcomes that equal a bound: a
-    series that stands still is always within its interval, which is no fault.
+    series that stands still is always within its interval, which is no fault. How often the nominal coverage lies within
+    a series' own 99 % interval, at whichever horizon, is in the figures: of sound intervals it does not once in a hundred.
 
     Args:
         report: Columns of `models.forecasting.learn.REPORT_SCHEMA`.
@@ -103,7 +104,7 @@ def interval_coverage_holds(report: pl.DataFrame) -> Verdict:
     for key, rows in judged.group_by("horizon_hours", maintain_order=True):
         name_of = horizon_name(int(str(key[0])))
         inside, strictly = _mean(rows["coverage"]), _mean(rows["coverage_strict"])
-        uncertainty = min(_NORMAL_95 * _mean(_errors(rows)), UNCERTAINTY_LIMIT)
+        uncertainty = min(_NORMAL_99 * _mean(_errors(rows)), UNCERTAINTY_LIMIT)
         least = INTERVAL_COVERAGE - COVERAGE_TOLERANCE - uncertainty
         most = INTERVAL_COVERAGE + COVERAGE_EXCESS + uncertainty
         measured[f"coverage_{name_of}_ratio"] = inside
@@ -112,7 +113,12 @@ def interval_coverage_holds(report: pl.DataFrame) -> Verdict:
             reasons.append(f"{name_of} ahead {inside:.1%} lie within, below {least:.1%}")
         if strictly > most + _TINY:
             reasons.append(f"{name_of} ahead {strictly:.1%} lie within, above {most:.1%}")
-    series_uncertainty = (_NORMAL_95 * _errors(judged)).clip(0.0, UNCERTAINTY_LIMIT)
+    half = _NORMAL_99 * _errors(judged) + _TINY
+    holds = (judged["coverage"] >= INTERVAL_COVERAGE - half) & (
+        judged["coverage_strict"] <= INTERVAL_COVERAGE + half
+    )
+    measured["series_holding_nominal_ratio"] = _mean(holds.cast(pl.Float64))
+    series_uncertainty = (_NORMAL_99 * _errors(judged)).clip(0.0, UNCERTAINTY_LIMIT)
     series_least = INTERVAL_COVERAGE - SERIES_COVERAGE_TOLERANCE - series_uncertainty - _TINY
     narrow = judged.filter(judged["coverage"] < series_least).sort("coverage")
     reasons += [
@@ -154,5 +160,11 @@ def _mean(column: pl.Series) -> float:
 
 
 def _errors(rows: pl.DataFrame) -> pl.Series:
-    """Standard errors; one day alone says nothing about its own and counts as wholly uncertain."""
-    return rows["coverage_error"].fill_null(1.0)
+    """Standard errors; one day alone says nothing about its own and counts as wholly uncertain.
+
+    Days that are all alike, as a few that were all held, seem certain and are not: an error is at least that of as many
+    independent outcomes at the nominal coverage as forecasts were judged that do not overlap.
+    """
+    independent = rows["judged"] / (1 + rows["horizon_hours"])
+    least = (INTERVAL_COVERAGE * (1.0 - INTERVAL_COVERAGE) / independent.clip(1.0)).sqrt()
+    return rows.select(pl.max_horizontal(pl.col("coverage_error").fill_null(1.0), least)).to_series()

@@ -33,8 +33,9 @@ from maximus_assets.plots.canvas import (
     style,
     to_png,
 )
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import predict
 from maximus_assets.pyfuncs.state import SeriesState
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import FORECAST_OUTPUT, FORECAST_PARAMS
-from maximus_assets.pyfuncs.forecasting import Prediction, SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import Prediction, predict
 from maximus_assets.pyfuncs.state import SeriesState, load
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 STATE_ARTIFACT = "state"
 """Key of the artifact that holds the states."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.pyfuncs.components import Component, Direct, Recursion, Rescaled, Smoothing
+from maximus_assets.pyfuncs.intervals import SENSITIVITIES
 
 FORMAT_VERSION: Final = 3
 """Earlier versions are refused: their intervals were measured around other forecasts."""
@@ -28,7 +29,7 @@ _KINDS: Final[dict[str, type[Component]]] = {
 }
 _TEXTS: Final = ("target", "sensor", "method")
 _NUMBERS: Final = ("floor", "usual_miss")
-_VECTORS: Final = ("weights", "lasts", "lower", "upper")
+_VECTORS: Final = ("weights", "lasts", "lower", "upper", "sensitivity", "today_lower", "today_upper")
 _SOURCE: Final = "forecaster states"
 
 
@@ -44,11 +45,17 @@ class SeriesState:
         weights: Share of each component at each step ahead, >= 0 and 1 in all, shape (components * horizon,), one
             component after the other.
         floor: No forecast lies below it, in the series' unit; minus infinity for none.
-        lower: For each step ahead, what to add to the mean for the lower bound, <= 0.
+        lower: For each step ahead, what to add to the mean for the lower bound, <= 0, relative to `intervals.scales`.
         upper: The same for the upper bound, >= 0.
         usual_miss: Usual size of a half hour's miss in the series' unit, >= 0; zero where surprises are not corrected
             (`pyfuncs.intercept`).
         lasts: Share of a surprise to add at each step ahead, in [0, 1], shape (horizon,); empty where none is.
+        sensitivity: What widths go by beside `lower` and `upper`, shape (`intervals.SENSITIVITIES`,); empty for bounds
+            that stay as they are.
+        today_lower: Lower bounds given for the bins from `today_from` on, in the series' unit, shape (horizon,); empty
+            where nothing was forecast at the end of the history.
+        today_upper: The upper bounds, same shape.
+        today_from: Start of the first of these bins, epoch seconds.
     """
 
     target: str
@@ -61,6 +68,10 @@ class SeriesState:
     upper: NDArray[np.float64]
     usual_miss: float = 0.0
     lasts: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    sensitivity: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    today_lower: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    today_upper: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    today_from: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what could not be forecast with.
@@ -79,17 +90,29 @@ class SeriesState:
             raise BadInputError("must be of one step and horizon", source=source, column="components")
         if len(self.lower) != self.horizon_steps or len(self.upper) != self.horizon_steps:
             raise BadInputError("lower and upper must be as long as the horizon", source=source)
-        if len(self.lasts) != (self.horizon_steps if self.usual_miss else 0):
-            raise BadInputError("must be as long as the horizon, or empty", source=source, column="lasts")
         if len(self.weights) != len(self.components) * self.horizon_steps:
             raise BadInputError("must be one for each component and step", source=source, column="weights")
         shares = self.by_component
         if (shares < 0.0).any() or not np.allclose(shares.sum(axis=0), 1.0):
             raise BadInputError("must be shares that add up to 1", source=source, column="weights")
-        if not 0.0 <= self.usual_miss < np.inf or (self.lasts < 0.0).any() or (self.lasts > 1.0).any():
-            raise BadInputError("must be a size and shares", source=source, column="usual_miss, lasts")
         if (self.lower > 0).any() or (self.upper < 0).any() or np.isnan(self.floor):
             raise BadInputError("bounds must enclose the mean", source=source)
+        self._check_what_moves(source)
+
+    def _check_what_moves(self, source: str) -> None:
+        """Refuse figures of surprises and of today's bounds that could not be used."""
+        if not 0.0 <= self.usual_miss < np.inf or (self.lasts < 0.0).any() or (self.lasts > 1.0).any():
+            raise BadInputError("must be a size and shares", source=source, column="usual_miss, lasts")
+        if len(self.lasts) != (self.horizon_steps if self.usual_miss else 0):
+            raise BadInputError("must be as long as the horizon, or empty", source=source, column="lasts")
+        if len(self.sensitivity) not in {0, SENSITIVITIES} or (self.sensitivity < 0.0).any():
+            raise BadInputError(
+                f"must be {SENSITIVITIES} numbers >= 0 or none", source=source, column="sensitivity"
+            )
+        if len(self.today_lower) not in {0, self.horizon_steps} or (
+            self.today_lower.shape != self.today_upper.shape or (self.today_lower > self.today_upper).any()
+        ):
+            raise BadInputError("must be bounds of a whole horizon or of none", source=source, column="today")
 
     @property
     def step_seconds(self) -> int:
@@ -138,6 +161,7 @@ def dump(states: Sequence[SeriesState]) -> bytes:
         content[name] = np.array([getattr(state, name) for state in states], dtype=np.str_)
     for name in _NUMBERS:
         content[name] = np.array([getattr(state, name) for state in states], dtype=np.float64)
+    content["today_from"] = np.array([state.today_from for state in states], dtype=np.int64)
     for name in _VECTORS:
         content.update(_joined(name, [getattr(state, name) for state in states]))
     for kind, cls in _KINDS.items():
@@ -201,6 +225,10 @@ def _states(read: Mapping[str, NDArray[Any]]) -> tuple[SeriesState, ...]:
             lasts=vectors["lasts"][i],
             lower=vectors["lower"][i],
             upper=vectors["upper"][i],
+            sensitivity=vectors["sensitivity"][i],
+            today_lower=vectors["today_lower"][i],
+            today_upper=vectors["today_upper"][i],
+            today_from=int(read["today_from"][i]),
         )
         for i, mine in enumerate(members)
     )

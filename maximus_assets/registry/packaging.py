@@ -31,8 +31,9 @@ from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT,
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
 from maximus_assets.models.forecasting.scoring import horizon_name
-from maximus_assets.pyfuncs.forecasting import Prediction, SeriesWindow, dump, predict
-from maximus_assets.pyfuncs.state import SeriesState
+from maximus_assets.pyfuncs.forecasting import Prediction, predict
+from maximus_assets.pyfuncs.state import SeriesState, dump
+from maximus_assets.pyfuncs.window import SeriesWindow
 from maximus_assets.registry.card import shortened, write_card
 from maximus_assets.registry.promotion import name_candidate
 from maximus_assets.registry.tracking import DESCRIPTION_LIMIT, Record, Registry, Version

@@ -10,8 +10,9 @@ from maximus_assets.models.forecasting.base import Forecaster, ShortHistoryError
 from maximus_assets.models.forecasting.methods import METHODS
 from maximus_assets.models.forecasting.rolling import Block, roll
 from maximus_assets.pyfuncs.components import Component
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import predict
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 START = 1_772_409_600  # a Monday, 00:00 UTC
 STEPS = (900, 3600, 86_400)

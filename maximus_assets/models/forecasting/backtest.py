@@ -192,7 +192,7 @@ def judge(
     """
     rolled = corrected.rolled
     rolled = replace(rolled, forecasts=np.maximum(rolled.forecasts, history.floor))
-    intervals = calibrate(rolled, plan.starts, history.step_seconds, history.floor)
+    intervals = calibrate(rolled, history.values, plan.starts, history.step_seconds, history.floor)
     lower = np.maximum(rolled.forecasts + intervals.lower, history.floor)
     upper = rolled.forecasts + intervals.upper
     is_judged = rolled.origins >= plan.parts.judging_start
@@ -211,6 +211,7 @@ def judge(
         lasts=corrected.lasts,
         lower=intervals.next_lower,
         upper=intervals.next_upper,
+        sensitivity=intervals.sensitivity,
     )
     return Backtest(
         state=state,

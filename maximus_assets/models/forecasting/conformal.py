@@ -7,10 +7,11 @@ and Shafer, Algorithmic Learning in a Random World, 2005, chapter 2; Lei, G'Sell
 JASA 113, 2018, theorem 2.2). Signed errors, taken at both ends, keep the asymmetry of demand.
 
 Deviation: errors of a time series are not exchangeable. Neighbouring steps are pooled for a longer sample, which makes
-them dependent, and a change of regime breaks the promise. So coverage is measured on later bins, never assumed.
+them dependent, and a change of regime breaks the promise. So recent errors may be given more weight (Barber, Candes,
+Ramdas and Tibshirani, Conformal prediction beyond exchangeability, Annals of Statistics 51, 2023: the outcome to come
+has weight 1 and may lie anywhere), and coverage is measured on later bins, never assumed.
 """
 
-import math
 from itertools import pairwise
 from typing import Final
 
@@ -23,54 +24,63 @@ from maximus_assets.models.forecasting.rolling import hour_bins
 LEAST_ERRORS: Final = 19
 """Fewest errors for which both 5 % ends are order statistics of the sample."""
 
+_TINY: Final = 1e-9
 
-def bounds(errors: Array, coverage: float = INTERVAL_COVERAGE) -> tuple[float, float] | None:
+
+def bounds(
+    errors: Array, coverage: float = INTERVAL_COVERAGE, weights: Array | None = None
+) -> tuple[float, float] | None:
     """What to add to a forecast for its lower and upper bound.
 
     Args:
         errors: Actual less forecast, any shape, NaN where there was no actual.
         coverage: Share of outcomes to hold, in (0, 1).
+        weights: Of each error, in [0, 1], same shape; None for 1 each.
 
     Returns:
         Lower (<= 0) and upper (>= 0) in the errors' unit, or None where there are too few errors for this coverage.
     """
-    sample = np.sort(errors[np.isfinite(errors)])
-    count = len(sample)
-    rank = math.ceil(round((count + 1) * (1.0 + coverage) / 2.0, 9))
-    if count == 0 or rank > count:
+    seen = np.isfinite(errors)
+    sample = errors[seen]
+    if not len(sample):
         return None
-    return min(float(sample[count - rank]), 0.0), max(float(sample[rank - 1]), 0.0)
+    weight = np.ones(len(sample)) if weights is None else weights[seen]
+    order = np.argsort(sample)
+    reached = np.cumsum(weight[order])
+    total = float(reached[-1])
+    # Rounded, so that whole numbers stay whole; unit weights make it the usual rank.
+    wanted = round((total + 1.0) * (1.0 + coverage) / 2.0, 9)
+    if wanted > total + _TINY:
+        return None
+    last = len(sample) - 1
+    upper = sample[order[min(int(np.searchsorted(reached, wanted - _TINY)), last)]]
+    lower = sample[order[min(int(np.searchsorted(reached, total - wanted + _TINY, "right")), last)]]
+    return min(float(lower), 0.0), max(float(upper), 0.0)
 
 
-def offsets(
-    errors: Array, step_seconds: int, coverage: Array | float = INTERVAL_COVERAGE
-) -> tuple[Array, Array]:
+def offsets(errors: Array, step_seconds: int, weights: Array | None = None) -> tuple[Array, Array]:
     """Bounds for every step ahead.
 
     Steps are pooled in buckets, fine in the first hour and an hour wide after it, and interpolated between the buckets'
     middles. A bucket with too few errors for the nominal coverage takes the widest bounds of those before it; the
-    first, the largest error seen on each side. One with too few for a higher coverage takes its own largest errors.
+    first, the largest error seen on each side.
 
     Args:
         errors: By origin and step, shape (k, horizon), NaN where there was no actual.
         step_seconds: Width of a bin.
-        coverage: Share of outcomes to hold, one for all or one for each of `buckets`.
+        weights: Of each error, in [0, 1], same shape; None for 1 each.
 
     Returns:
         Lower (<= 0) and upper (>= 0), each of shape (horizon,), finite; zero where there is no error at all.
     """
     horizon = errors.shape[1]
     ranges = buckets(horizon, step_seconds)
-    wanted = np.broadcast_to(np.asarray(coverage, dtype=np.float64), (len(ranges),))
     middles: list[float] = []
     lowers: list[float] = []
     uppers: list[float] = []
     widest: tuple[float, float] | None = None
-    for (begin, end), share in zip(ranges, wanted, strict=True):
-        sample = errors[:, begin:end]
-        found = bounds(sample, float(share))
-        if found is None and bounds(sample) is not None:
-            found = _extremes(sample)
+    for begin, end in ranges:
+        found = bounds(errors[:, begin:end], weights=None if weights is None else weights[:, begin:end])
         if found is not None:
             widest = found if widest is None else (min(widest[0], found[0]), max(widest[1], found[1]))
         lower, upper = found or widest or _extremes(errors)

@@ -28,6 +28,7 @@ from maximus_assets.models.forecasting.combination import NAME as COMBINATION
 from maximus_assets.models.forecasting.combination import combine
 from maximus_assets.models.forecasting.methods import BASELINE, methods
 from maximus_assets.models.forecasting.scoring import HorizonScore, calibration_loss, is_preferred, scores
+from maximus_assets.models.forecasting.today import with_today
 from maximus_assets.pyfuncs.state import SeriesState
 
 CHOICE_DOUBT: Final = 0.25
@@ -221,7 +222,7 @@ def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]
         for name, found in judged.items()
         for score in found
     ]
-    return tried.results[chosen].state, rows
+    return with_today(tried.results[chosen].state, history), rows
 
 
 def _is_worse(judged: tuple[HorizonScore, ...]) -> bool:

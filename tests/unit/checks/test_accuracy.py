@@ -18,7 +18,7 @@ def row(target: str = "a", **changes: object) -> dict[str, object]:
         "is_vetoed": False,
         "is_baseline": False,
         "horizon_hours": 1,
-        "judged": 100,
+        "judged": 10**9,
         "r2": 0.8,
         "mae": 1.0,
         "baseline_mae": 1.0,
@@ -81,13 +81,13 @@ def test_no_evidence_is_no_pass(check):
 @pytest.mark.parametrize(
     ("coverage", "error", "passed"),
     [
-        (0.851, 0.0, True),
-        (0.849, 0.0, False),
-        (0.979, 0.0, True),
-        (0.981, 0.0, False),
-        (0.832, 0.01, True),  # within 0.05 + 1.96 * 0.01
-        (0.829, 0.01, False),
-        (0.751, 0.2, True),  # uncertainty excuses no more than 0.10
+        (0.871, 0.0, True),
+        (0.869, 0.0, False),
+        (0.949, 0.0, True),
+        (0.951, 0.0, False),
+        (0.845, 0.01, True),  # within 0.03 + 2.576 * 0.01
+        (0.843, 0.01, False),
+        (0.751, 0.2, True),  # uncertainty excuses no more than 0.12
         (0.749, 0.2, False),
         (0.751, None, True),
         (0.749, None, False),
@@ -111,7 +111,7 @@ def test_each_horizon_is_held_to_it_alone():
 
 @pytest.mark.parametrize(
     ("coverage", "error", "passed"),
-    [(0.801, 0.0, True), (0.799, 0.0, False), (0.701, 0.3, True), (0.699, 0.3, False)],
+    [(0.821, 0.0, True), (0.819, 0.0, False), (0.701, 0.3, True), (0.699, 0.3, False)],
 )
 def test_one_series_cannot_hide_behind_the_others(coverage: float, error: float, passed: bool):
     others = [row(f"t{i}") for i in range(20)]
@@ -122,7 +122,24 @@ def test_one_series_cannot_hide_behind_the_others(coverage: float, error: float,
 
 
 def test_a_series_that_stands_still_is_not_too_wide():
-    assert interval_coverage_holds(report(row(coverage=1.0, coverage_strict=0.0))).passed
+    verdict = interval_coverage_holds(report(row(coverage=1.0, coverage_strict=0.0)))
+    assert verdict.passed
+    assert verdict.measured["series_holding_nominal_ratio"] == 1.0
+
+
+@pytest.mark.parametrize(("judged", "passed"), [(4 * 24, True), (300 * 24, False)])
+def test_a_few_days_that_were_all_held_are_not_certain_to_be_too_wide(judged: int, passed: bool):
+    one = row(horizon_hours=24, judged=judged, coverage=1.0, coverage_strict=1.0, coverage_error=0.0)
+    assert interval_coverage_holds(report(one)).passed is passed
+
+
+def test_the_figures_say_how_many_series_hold_the_nominal_coverage():
+    shares = [(0.9, 0.01), (0.925, 0.01), (0.87, 0.01), (0.93, 0.01)]
+    rows = [
+        row(f"t{i}", coverage=share, coverage_strict=share, coverage_error=error)
+        for i, (share, error) in enumerate(shares)
+    ]
+    assert interval_coverage_holds(report(*rows)).measured["series_holding_nominal_ratio"] == 0.5
 
 
 @pytest.mark.parametrize(("seconds", "passed"), [(0.5, True), (0.501, False)])

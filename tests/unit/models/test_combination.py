@@ -9,7 +9,8 @@ from maximus_assets.models.forecasting.evaluate import evaluate
 from maximus_assets.models.forecasting.learn import try_all
 from maximus_assets.models.forecasting.methods import METHODS
 from maximus_assets.models.forecasting.mixing import shares
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import predict
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 START = 1_772_409_600
 STEP = 3600

@@ -46,3 +46,31 @@ def test_a_first_horizon_without_enough_errors_takes_the_largest_seen():
     lower, upper = offsets(errors, 3600)
     assert (lower == -9.0).all()
     assert (upper == 4.0).all()
+
+
+def test_more_coverage_is_never_narrower_and_equal_weights_are_no_weights():
+    rng = np.random.default_rng(6)
+    errors = rng.standard_t(3, size=400)
+    fading = 0.5 ** (np.arange(400) / 100)
+    for weights in (None, fading):
+        found = [bounds(errors, share, weights) for share in (0.5, 0.8, 0.9, 0.95)]
+        lowers, uppers = zip(*(each for each in found if each is not None), strict=True)
+        assert len(lowers) == 4
+        assert list(lowers) == sorted(lowers, reverse=True)
+        assert list(uppers) == sorted(uppers)
+    assert bounds(errors, 0.9, np.ones(400)) == bounds(errors, 0.9)
+
+
+def test_recent_errors_count_for_more():
+    errors = np.concatenate([np.linspace(-10.0, 10.0, 300), np.linspace(-1.0, 1.0, 300)])
+    fading = 0.5 ** (np.arange(600)[::-1] / 50)
+    plain, recent = bounds(errors), bounds(errors, weights=fading)
+    assert plain is not None
+    assert recent is not None
+    assert plain[1] > 8.0
+    assert recent[1] < 3.0
+
+
+def test_weights_that_add_up_to_little_promise_nothing():
+    assert bounds(np.arange(100.0), weights=np.full(100, 0.18)) is None
+    assert bounds(np.arange(100.0), weights=np.full(100, 0.2)) is not None

@@ -11,9 +11,10 @@ from maximus_assets.models.forecasting.backtest import History
 from maximus_assets.models.forecasting.intercept import Corrected, correct
 from maximus_assets.models.forecasting.learn import try_all
 from maximus_assets.models.forecasting.rolling import Rolled
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import predict
 from maximus_assets.pyfuncs.intercept import surprises
 from maximus_assets.pyfuncs.state import SeriesState
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 START, STEP = 1_772_409_600, 300
 HOUR, HALF, DAY = 12, 6, 288

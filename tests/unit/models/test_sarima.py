@@ -7,8 +7,9 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 from maximus_assets.features.calendar import fourier_columns
 from maximus_assets.models.forecasting.sarima import Sarima, Structure, errors, estimate
 from maximus_assets.pyfuncs.components import Component, Recursion
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import predict
 from maximus_assets.pyfuncs.state import SeriesState
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 START = 1_772_409_600
 STEP = 3600

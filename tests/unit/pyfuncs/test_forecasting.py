@@ -5,7 +5,8 @@ import pytest
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.features.calendar import fourier_columns
-from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
+from maximus_assets.pyfuncs.forecasting import predict
+from maximus_assets.pyfuncs.window import SeriesWindow
 
 END = 300 * 6_000_000
 

@@ -83,6 +83,11 @@ def test_a_file_that_lacks_a_field_is_refused(make_state):
         {"floor": np.nan},
         {"weights": np.full(288, 0.5)},
         {"weights": np.ones(287)},
+        {"sensitivity": np.ones(3)},
+        {"sensitivity": np.array([0.5, -0.1, 0.0, 0.0, 6.0])},
+        {"today_lower": np.zeros(12), "today_upper": np.ones(12)},
+        {"today_lower": np.ones(288), "today_upper": np.zeros(288)},
+        {"today_upper": np.ones(288)},
     ],
     ids=str,
 )
