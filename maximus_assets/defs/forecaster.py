@@ -97,7 +97,11 @@ def forecaster_candidate(
     with errors_told_to_dagster():
         registry = models.registry()
         grid, history_cuts = cuts.apply(grid, cuts.cuts_of(registry, FORECASTER))
-        learnt = learn(grid, progress=lambda done: context.log.info(str(done)) if done.is_milestone else None)
+        learnt = learn(
+            grid,
+            progress=lambda done: context.log.info(str(done)) if done.is_milestone else None,
+            stage=context.log.info,
+        )
         if not learnt.states:
             reasons = "; ".join(f"{series}: {why}" for series, why in learnt.skipped.items())
             raise NothingLearntError(
@@ -120,6 +124,7 @@ def forecaster_candidate(
             "version": version.number,
             "series": len(learnt.states),
             "fit_seconds": learnt.fit_seconds,
+            "fleet": learnt.fleet_note,
             "backtest": dg.MetadataValue.md(as_markdown(learnt.report)),
             "skipped": dg.MetadataValue.json(dict(learnt.skipped)),
             "registry": dg.MetadataValue.url(_page(models.tracking_uri, version)),

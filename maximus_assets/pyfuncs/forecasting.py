@@ -1,11 +1,12 @@
-"""Prediction from states, with numpy alone: what runs inside the promoted forecaster, and inside the backtest.
+"""Prediction from states, with numpy (and the fleet's trees): what runs inside the promoted forecaster and the backtest.
 
 Many series are predicted at once: components of one kind and shape are grouped across series, so that within a group
-time is the only loop, and each series' forecast is their weighted mean. Nothing is learnt here and nothing is remembered between calls.
+time is the only loop; the fleet's model is asked once, of all series that have a share of it. Each series' forecast is
+their weighted mean. Nothing is learnt here and nothing is remembered between calls.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,13 +16,24 @@ from numpy.typing import NDArray
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import ForecastStatus
 from maximus_assets.features.calendar import DAY_SECONDS, fourier_columns
-from maximus_assets.pyfuncs.components import Direct, Recursion
+from maximus_assets.pyfuncs.boosted import BoostedFleet
+from maximus_assets.pyfuncs.components import Boosted, Direct, Recursion
 from maximus_assets.pyfuncs.direct import Rows, forecast
 from maximus_assets.pyfuncs.past import fill
 from maximus_assets.pyfuncs.recursion import extend, trace
 from maximus_assets.pyfuncs.state import SeriesState, dump, load
 
-__all__ = ["MISSING_RATIO", "Prediction", "SeriesWindow", "dump", "load", "predict", "regress", "stack"]
+__all__ = [
+    "MISSING_RATIO",
+    "Prediction",
+    "SeriesWindow",
+    "dump",
+    "load",
+    "predict",
+    "regress",
+    "require_fleet",
+    "stack",
+]
 
 MISSING_RATIO: Final = 0.5
 """Largest share of a window's required bins that may be missing."""
@@ -70,7 +82,11 @@ class Prediction:
 
 
 def predict(
-    states: Mapping[tuple[str, str], SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int
+    states: Mapping[tuple[str, str], SeriesState],
+    windows: Sequence[SeriesWindow],
+    horizon_steps: int,
+    *,
+    fleet: BoostedFleet | None = None,
 ) -> tuple[Prediction, ...]:
     """Forecast every window, in its order.
 
@@ -78,9 +94,11 @@ def predict(
         states: By (target, sensor).
         windows: Each with the step of its series' state.
         horizon_steps: How many steps ahead, >= 1 and within what every state was backtested for.
+        fleet: The model that states with a `Boosted` component name; None where none does.
 
     Raises:
-        BadInputError: The horizon is out of range for a series that would be forecast.
+        BadInputError: The horizon is out of range for a series that would be forecast, or its state names another fleet's
+            model, or one that is not there.
     """
     if horizon_steps < 1:
         raise BadInputError("must be at least 1", source="forecast request", column="horizon_steps")
@@ -96,7 +114,7 @@ def predict(
             _check_horizon(state, horizon_steps)
             asked.append(index)
     members = [states[windows[index].target, windows[index].sensor] for index in asked]
-    means = _mixed(members, [windows[index] for index in asked], horizon_steps)
+    means = _mixed(members, [windows[index] for index in asked], horizon_steps, fleet)
     for index, state, mixed in zip(asked, members, means, strict=True):
         mean = np.maximum(mixed, state.floor)
         answers[index] = Prediction(
@@ -111,7 +129,40 @@ def predict(
     return tuple(answers[index] for index in range(len(windows)))
 
 
-def _mixed(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int) -> Array:
+def require_fleet(states: Iterable[SeriesState], fleet: BoostedFleet | None) -> None:
+    """Refuse states whose fleet's model is not at hand.
+
+    Args:
+        states: The states.
+        fleet: The model there is, if any.
+
+    Raises:
+        BadInputError: A state names another model; names the series.
+    """
+    for state in states:
+        for component in state.components:
+            if isinstance(component, Boosted):
+                _require_model(state, component, fleet)
+
+
+def _require_model(state: SeriesState, component: Boosted, fleet: BoostedFleet | None) -> None:
+    if fleet is not None and fleet.digest == component.fleet and fleet.recipe.fits(component):
+        return
+    there = "there is none" if fleet is None else f"there is {fleet.digest[:12]}"
+    raise BadInputError(
+        f"needs the fleet's boosted model {component.fleet[:12]} for {component.horizon_steps} steps of "
+        f"{component.step_seconds} s; {there}",
+        source=f"state of {state.target}/{state.sensor}",
+        column="fleet",
+    )
+
+
+def _mixed(
+    states: Sequence[SeriesState],
+    windows: Sequence[SeriesWindow],
+    horizon_steps: int,
+    fleet: BoostedFleet | None,
+) -> Array:
     """Weighted means of the states' components, shape (series, horizon)."""
     means = np.zeros((len(states), horizon_steps))
     recursions: dict[tuple[int, int, int], list[tuple[int, int, Recursion]]] = defaultdict(list)
@@ -140,7 +191,25 @@ def _mixed(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horiz
         )
         for index, (row, place, _) in enumerate(linear):
             means[row] += states[row].by_component[place, :horizon_steps] * ahead[index]
+    _add_boosted(means, states, windows, fleet)
     return means
+
+
+def _add_boosted(
+    means: Array, states: Sequence[SeriesState], windows: Sequence[SeriesWindow], fleet: BoostedFleet | None
+) -> None:
+    """Add the fleet's model's share to the means of the series that have one; it is asked once."""
+    steps, rows, shares = means.shape[1], [], []
+    for row, state in enumerate(states):
+        for component, share in zip(state.components, state.by_component[:, :steps], strict=True):
+            if isinstance(component, Boosted) and share.any():
+                _require_model(state, component, fleet)
+                rows.append(row)
+                shares.append(share)
+    if fleet is None or not rows:
+        return
+    ends = np.array([windows[row].end_epoch_seconds for row in rows], dtype=np.int64)
+    means[rows] += np.stack(shares) * fleet.ahead([windows[row].values for row in rows], ends, steps)
 
 
 def is_cold(state: SeriesState, values: Array) -> bool:

@@ -1,7 +1,8 @@
 """What a forecaster remembers of one series, and how that is written to one file.
 
 Numbers and names only: the file is a NumPy archive without pickled objects, so that loading it runs no code. A state is
-complete: with a window of recent values it yields a forecast, whatever library it was learnt with.
+complete: with a window of recent values it yields a forecast, whatever library it was learnt with. One that has a
+share of the fleet's model names it by its digest, and the model is kept in a file beside it.
 """
 
 import io
@@ -13,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.pyfuncs.components import Component, Direct, Recursion
+from maximus_assets.pyfuncs.components import Boosted, Component, Direct, Recursion
 
-FORMAT_VERSION: Final = 2
-"""Version 1 held one recursion for each series; it is refused, because what it says of its intervals no longer holds."""
+FORMAT_VERSION: Final = 3
+"""Version 1 held one recursion for each series, version 2 knew fewer kinds of component; both are refused."""
 
 C = TypeVar("C", bound=Component)
 
-_KINDS: Final[dict[str, type[Component]]] = {"recursion": Recursion, "direct": Direct}
+_KINDS: Final[dict[str, type[Component]]] = {"recursion": Recursion, "direct": Direct, "boosted": Boosted}
 _TEXTS: Final = ("target", "sensor", "method")
 _VECTORS: Final = ("weights", "lower", "upper")
 _SOURCE: Final = "forecaster states"
@@ -199,7 +200,7 @@ def _columns(
     content: dict[str, NDArray[np.generic]] = {}
     for name in _scalars(cls):
         column = [getattr(each, name) for each in components]
-        content[f"{kind}_{name}"] = np.array(column, dtype=np.str_ if name == "method" else np.int64)
+        content[f"{kind}_{name}"] = np.array(column, dtype=np.str_ if name in cls.TEXTS else np.int64)
     for name in cls.VECTORS:
         content.update(_joined(f"{kind}_{name}", [getattr(each, name) for each in components]))
     return content

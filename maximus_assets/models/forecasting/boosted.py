@@ -72,13 +72,17 @@ class _Rows:
     outcomes: Array
 
 
-def fit(histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT) -> BoostedFleet:
+def fit(
+    histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT, *, rounds: int | None = None
+) -> BoostedFleet:
     """Learn one model from every history.
 
     Args:
-        histories: Of one step; those too short for a window and a horizon teach nothing.
+        histories: Of one step; those too short for a window and a horizon teach nothing. Taken one at a time, and more
+            than once, so that they need not be in memory together.
         recipe: What to learn for.
         growth: How.
+        rounds: How many trees, where that was chosen before; None to choose it.
 
     Raises:
         ShortHistoryError: No history, or only ones too short to grow on and to choose the number of trees on.
@@ -109,22 +113,26 @@ def fit(histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT) 
         "seed": growth.seed,
         "nthread": growth.threads,
     }
-    grown_on = xgboost.QuantileDMatrix(early.columns, early.outcomes, nthread=growth.threads)
-    chosen_on = xgboost.QuantileDMatrix(later.columns, later.outcomes, ref=grown_on, nthread=growth.threads)
-    trial = xgboost.train(
-        parameters,
-        grown_on,
-        growth.rounds,
-        evals=[(chosen_on, "later")],
-        early_stopping_rounds=growth.patience,
-        verbose_eval=False,
-    )
+    if rounds is None:
+        grown_on = xgboost.QuantileDMatrix(early.columns, early.outcomes, nthread=growth.threads)
+        chosen_on = xgboost.QuantileDMatrix(
+            later.columns, later.outcomes, ref=grown_on, nthread=growth.threads
+        )
+        trial = xgboost.train(
+            parameters,
+            grown_on,
+            growth.rounds,
+            evals=[(chosen_on, "later")],
+            early_stopping_rounds=growth.patience,
+            verbose_eval=False,
+        )
+        rounds = trial.best_iteration + 1
     everything = xgboost.QuantileDMatrix(
         np.concatenate([early.columns, later.columns]),
         np.concatenate([early.outcomes, later.outcomes]),
         nthread=growth.threads,
     )
-    return BoostedFleet(xgboost.train(parameters, everything, trial.best_iteration + 1), recipe)
+    return BoostedFleet(xgboost.train(parameters, everything, rounds), recipe)
 
 
 def _later_bins(length: int, horizon_steps: int) -> int:

@@ -17,7 +17,7 @@ from maximus_assets.models.forecasting.base import Array, day_steps
 from maximus_assets.models.forecasting.mixing import shares
 from maximus_assets.models.forecasting.rolling import HOUR_SECONDS, Rolled
 from maximus_assets.models.forecasting.seasonal_naive import SeasonalNaive
-from maximus_assets.pyfuncs.components import Direct
+from maximus_assets.pyfuncs.components import Recursion
 
 NAME: Final = "combination"
 
@@ -73,7 +73,7 @@ def combine(replays: Mapping[str, Replay], history: History, plan: Plan) -> Back
     final /= final.sum(axis=0)
     kept = [place for place in range(len(methods)) if final[place].any()]
     # The recursions first, as a state holds them.
-    kept.sort(key=lambda place: isinstance(replays[methods[place]].component, Direct))
+    kept.sort(key=lambda place: not isinstance(replays[methods[place]].component, Recursion))
     components = tuple(replays[methods[place]].component for place in kept)
     rolled = Rolled(every[0].origins, mixed, every[0].actuals)
     return judge(NAME, components, final[kept], rolled=rolled, history=history, plan=plan)

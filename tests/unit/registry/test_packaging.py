@@ -63,7 +63,7 @@ def test_a_version_carries_its_evidence_and_becomes_the_candidate(
 
     assert registry.aliases(FORECASTER) == {CANDIDATE: version.number}
     assert dict(version.tags) == {
-        "maximus.contract_version": "2",
+        "maximus.contract_version": "3",
         "maximus.feature_recipe": learnt_shop.origin.feature_recipe,
         "maximus.code_revision": "release:0",
         "maximus.dagster_run_id": "run",
