@@ -38,6 +38,8 @@ class Growth:
 
     Attributes:
         max_rows: Most rows grown on; origins are spaced so that they fit.
+        series_rows: Most rows grown on for each series there is: neighbouring origins tell much the same, so that few
+            series cost less.
         knots_per_window: Steps ahead taken from one origin, drawn at random: more origins tell more than more steps.
         rounds: Most trees.
         patience: Trees without improvement on the later slice after which none is added.
@@ -51,6 +53,7 @@ class Growth:
     """
 
     max_rows: int = 100_000
+    series_rows: int = 5_000
     knots_per_window: int = 12
     rounds: int = 300
     patience: int = 40
@@ -170,7 +173,8 @@ def _rows(
     """Rows whose origins and outcomes lie in each history's part; None where there is none."""
     per_window = min(growth.knots_per_window, len(recipe.knots))
     spans = [max(0, end - recipe.horizon_steps - begin + 1) for begin, end in parts]
-    every = max(1, -(-sum(spans) * per_window // growth.max_rows))
+    most = min(growth.max_rows, growth.series_rows * max(1, len(parts)))
+    every = max(1, -(-sum(spans) * per_window // most))
     columns: list[NDArray[np.float32]] = []
     outcomes: list[Array] = []
     for history, (begin, _), span in zip(histories, parts, spans, strict=True):

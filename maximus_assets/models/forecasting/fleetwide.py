@@ -40,6 +40,12 @@ LEAST_SERIES: Final = 8
 LEAST_DAYS: Final = 5.0
 """A series is worth learning from where so many days precede the calibration parts: some eleven days of history."""
 
+SERIES_A_METHOD: Final = 64
+"""Without evidence the model weighs as much as one method of a series for each so many series it was taught by."""
+
+LARGEST_USUAL: Final = 6.0
+"""But never more than so many."""
+
 LEEWAY_DAYS: Final = 3.0
 """How much earlier than usual a calibration part may begin; one that begins earlier still does without the model, for all
 would have to be learnt from as little as precedes it."""
@@ -68,11 +74,13 @@ class Lesson:
         calibration: The model that forecasts calibration parts, as `BoostedFleet.dump` wrote it.
         judging: The one that forecasts judging parts.
         component: A state's share of the model that is shipped.
+        usual: How much the model weighs without evidence, relative to 1 for a method of one series.
     """
 
     calibration: bytes
     judging: bytes
     component: Boosted
+    usual: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +172,7 @@ def teach(
     """Learn the fleet's model three times.
 
     What it costs is bounded by `Growth.max_rows` and `Growth.rounds`, however many series there are. The number of trees
-    is chosen the first time and kept.
+    of what is shipped is the one chosen for the judging parts.
 
     Args:
         histories: Of one step; taken one at a time, and more than once.
@@ -185,18 +193,21 @@ def teach(
             f"a fleet's boosted model needs {LEAST_SERIES}"
         )
     found: list[bytes] = []
-    rounds: int | None = None
+    trees = 0
     for name, ends in (
         ("the calibration parts", [each.calibration for each in cuts]),
         ("the judging parts", [each.judging for each in cuts]),
         ("the future", None),
     ):
         before = perf_counter()
-        model = fit(histories if ends is None else _Cut(histories, ends), recipe, growth, rounds=rounds)
-        rounds = model.trees
+        if ends is None:
+            model = fit(histories, recipe, growth, rounds=trees)
+        else:
+            model = fit(_Cut(histories, ends), recipe, growth)
+        trees = model.trees
         found.append(model.dump())
         told(
-            f"boosted model for {name}: {rounds} trees from {len(cuts)} series, {perf_counter() - before:.1f} s"
+            f"boosted model for {name}: {trees} trees from {len(cuts)} series, {perf_counter() - before:.1f} s"
         )
     # Read back: what is judged is what is shipped, to the last bit.
     shipped = load(found[2])
@@ -207,7 +218,8 @@ def teach(
         horizon_steps=recipe.horizon_steps,
         fleet=shipped.digest,
     )
-    lesson = Lesson(found[0], found[1], component)
+    usual = min(max(teachers / SERIES_A_METHOD, 1.0), LARGEST_USUAL)
+    lesson = Lesson(found[0], found[1], component, usual)
     return Fleetwide(shipped, lesson, tuple(cuts), teachers, perf_counter() - began)
 
 

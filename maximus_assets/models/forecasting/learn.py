@@ -28,7 +28,7 @@ from maximus_assets.models.forecasting.backtest import Backtest, History, alone,
 from maximus_assets.models.forecasting.base import Array, ShortHistoryError
 from maximus_assets.models.forecasting.boosted import DEFAULT, Growth
 from maximus_assets.models.forecasting.combination import NAME as COMBINATION
-from maximus_assets.models.forecasting.combination import combine
+from maximus_assets.models.forecasting.combination import USUAL, combine
 from maximus_assets.models.forecasting.fleetwide import NAME as BOOSTED
 from maximus_assets.models.forecasting.fleetwide import (
     Fleetwide,
@@ -276,10 +276,12 @@ def try_all(
     """
     found = plan(history, judged_ratio=judged_ratio, horizon=horizon)
     replays = {method.name: replay(method, history, found) for method in methods(history.events)}
+    usual = dict(USUAL)
     if lesson is not None:
+        usual[BOOSTED] = lesson.usual
         replays[BOOSTED] = replay_of_fleet(lesson, history, found, replays[BASELINE.name].rolled)
     results = {name: alone(name, each, history, found) for name, each in replays.items()}
-    results[COMBINATION] = combine(replays, history, found)
+    results[COMBINATION] = combine(replays, history, found, usual)
     baseline, step = results[BASELINE.name], history.step_seconds
     loss = calibration_loss(results[COMBINATION], baseline, step)
     return Tried(results, COMBINATION if is_preferred(loss, CHOICE_DOUBT) else BASELINE.name)
