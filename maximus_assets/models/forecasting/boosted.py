@@ -53,7 +53,7 @@ class Growth:
     """
 
     max_rows: int = 100_000
-    series_rows: int = 5_000
+    series_rows: int = 2_000
     knots_per_window: int = 12
     rounds: int = 300
     patience: int = 40

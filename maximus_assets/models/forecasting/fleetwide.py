@@ -218,7 +218,7 @@ def teach(
         horizon_steps=recipe.horizon_steps,
         fleet=shipped.digest,
     )
-    usual = min(max(teachers / SERIES_A_METHOD, 1.0), LARGEST_USUAL)
+    usual = min(teachers / SERIES_A_METHOD, LARGEST_USUAL)
     lesson = Lesson(found[0], found[1], component, usual)
     return Fleetwide(shipped, lesson, tuple(cuts), teachers, perf_counter() - began)
 

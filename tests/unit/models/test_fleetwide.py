@@ -149,7 +149,7 @@ def test_a_fleet_too_small_or_too_short_is_refused_with_what_is_needed(count: in
 
 
 def test_more_series_weigh_more_without_evidence_up_to_a_limit(histories, fleet, monkeypatch):
-    assert fleet.lesson.usual == 1.0
+    assert fleet.lesson.usual == LEAST_SERIES / 64
     for each, weight in ((2, 4.0), (1, LARGEST_USUAL)):
         monkeypatch.setattr(fleetwide, "SERIES_A_METHOD", each)
         assert taught(histories).lesson.usual == weight
