@@ -78,8 +78,9 @@ class NoCandidateError(Permanent):
     kinds={"mlflow", "statsmodels"},
     automation_condition=when_gates_pass(),
     description=(
-        "The newest forecaster in the registry, alias `candidate`: for each series the better of seasonal-naive and "
-        "SARIMA by rolling-origin backtest, with conformal intervals."
+        "The newest forecaster in the registry, alias `candidate`: for each series a mean of methods, weighted by their "
+        "errors in a rolling-origin backtest, or the seasonal-naive, with conformal intervals; a fleet's series share a "
+        "boosted model."
     ),
     metadata={"registered_model": FORECASTER, "sensors": ", ".join(DEMAND_SENSORS)},
 )
