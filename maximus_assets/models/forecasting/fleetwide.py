@@ -38,7 +38,7 @@ LEAST_SERIES: Final = 8
 """Fewest series that are a fleet: below, one model over all of them knows little that each does not, and costs more."""
 
 LEAST_DAYS: Final = 5.0
-"""A series is worth learning from where so many days precede the calibration parts: some eleven days of history."""
+"""A series is worth learning from where so many days precede the calibration parts: some thirteen days of history."""
 
 SERIES_A_METHOD: Final = 64
 """Without evidence the model weighs as much as one method of a series for each so many series it was taught by."""
