@@ -54,7 +54,12 @@ def measure_demand(data: Path, *, quick: bool) -> Rows:
     demands = [one for one in found if isinstance(one, Demand)]
     if quick:
         demands = spaced(demands, QUICK_SERIES)
-    rows = [judge(demand) for demand in track(demands, "demand series", console=console)]
+    with console.status("teaching the fleets of demand series"):
+        fleets = fleet.teach_demand(demands)
+    rows = [
+        judge(demand, fleets.get(demand.history.step_seconds))
+        for demand in track(demands, "demand series", console=console)
+    ]
     return rows + [skipped(one) for one in found if isinstance(one, Skipped)]
 
 
@@ -62,7 +67,10 @@ def measure_m4(data: Path, train: Path | None, *, quick: bool) -> Rows:
     """Every hourly series of the competition with both parts, or a few of them."""
     found, left_out = m4.read(data, train)
     names = spaced(list(found), QUICK_M4) if quick else list(found)
-    rows = [m4.judge(name, *found[name]) for name in track(names, "M4 hourly", console=console)]
+    training = {} if quick else m4.training_parts(data, train)
+    with console.status("teaching the M4 series together"):
+        taught = fleet.teach_m4({name: found[name] for name in names}, training)
+    rows = [m4.judge(name, *found[name], taught) for name in track(names, "M4 hourly", console=console)]
     return rows + [skipped(one) for one in left_out]
 
 

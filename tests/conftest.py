@@ -457,6 +457,35 @@ def learnt_shop() -> LearntShop:
     return LearntShop(learn(grid), grid, origin)
 
 
+@pytest.fixture(scope="session")
+def learnt_fleet() -> LearntShop:
+    """A fleet of eight services, a fortnight by the hour: some seconds of learning, once for all tests."""
+    import numpy as np
+    import polars as pl
+
+    from maximus_assets.features.grid import to_grid
+    from maximus_assets.features.table import RECIPE_HASH
+    from maximus_assets.models.crew import Crew
+    from maximus_assets.models.forecasting.boosted import Growth
+    from maximus_assets.models.forecasting.learn import learn
+    from maximus_assets.registry.packaging import Origin
+
+    start, hours = datetime(2026, 2, 2, tzinfo=UTC), 14 * 24
+    at = [start + timedelta(hours=hour) for hour in range(hours)]
+    parts = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        wave = 1.5 + np.sin(2 * np.pi * (np.arange(hours) / 24 + rng.random()))
+        values = rng.uniform(10, 1000) * (wave + rng.normal(0, 0.1, hours))
+        columns = {"target": f"s{seed}", "sensor": "demand_count", "observed_at": at, "value": values}
+        parts.append(pl.DataFrame(columns, schema_overrides={"observed_at": pl.Datetime("us", "UTC")}))
+    grid = to_grid(pl.concat(parts), 3600)
+    growth = Growth(max_rows=4_000, rounds=20, patience=5, depth=4, learning_rate=0.3)
+    learnt = learn(grid, 3600, crew=Crew("here", 1), growth=growth)
+    origin = Origin(at[-1], RECIPE_HASH, data_version="test", code_revision="release:0")
+    return LearntShop(learnt, grid, origin)
+
+
 # What this machine cannot run is named with the line that installs it; where nothing may be missing, a skip is a failure.
 
 _NO_SKIPS = bool(os.environ.pop("MAXIMUS_TEST_NO_SKIPS", ""))

@@ -1,12 +1,15 @@
-"""The fleet's gradient-boosted model by itself: learnt once from the first part of every series, judged on the rest.
+"""What series teach one another: the fleets of the promoted path, and the fleet's gradient-boosted model by itself.
 
-One model over all five-minute demand series, from the bins before each one's judged part, and one over the hourly series of
-the M4 competition, from their training parts. Several seeds, because trees are grown by chance. These rows stand beside
-the promoted path's and enter no summary figure.
+Demand series of one step are a fleet, and so are the hourly series of the M4 competition. The data sets' clocks have
+nothing to do with one another, so each series teaches what precedes its own calibration part, then its own judged part.
+
+By itself the model is learnt once from the first part of every series and judged on the rest, with several seeds, because
+trees are grown by chance. Those rows stand beside the promoted path's and enter no summary figure.
 """
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +22,9 @@ from benchmarks.demand.series import Demand
 from maximus_assets.contracts.telemetry import GRID_SECONDS
 from maximus_assets.models.forecasting.backtest import History
 from maximus_assets.models.forecasting.base import ShortHistoryError, day_steps
-from maximus_assets.models.forecasting.boosted import Growth, fit, replay
+from maximus_assets.models.forecasting.boosted import DEFAULT, Growth, fit, replay
+from maximus_assets.models.forecasting.evaluate import teach_apart
+from maximus_assets.models.forecasting.fleetwide import Fleetwide, NoFleetError, recipe_for
 from maximus_assets.models.forecasting.rolling import WINDOW_DAYS, hour_bins, hourly
 from maximus_assets.pyfuncs.boosted_features import Recipe
 
@@ -28,6 +33,40 @@ Row = dict[str, Any]
 SEEDS: Final = (0, 1, 2)
 M4_MEMORY_DAYS: Final = 28
 """The competition's series are remembered whole; a live window is shorter."""
+
+
+def teach_demand(demands: Sequence[Demand]) -> dict[int, Fleetwide]:
+    """The fleets of the promoted path: step -> what its series were taught; nothing where they are too few."""
+    found = {}
+    for step in sorted({one.history.step_seconds for one in demands}):
+        members = [one.history for one in demands if one.history.step_seconds == step]
+        with suppress(NoFleetError):
+            found[step] = teach_apart(members, [JUDGED_RATIO] * len(members), recipe_for(step))
+    return found
+
+
+def teach_m4(
+    found: Mapping[str, tuple[Array, Array]], training: Mapping[str, Array], growth: Growth = DEFAULT
+) -> Fleetwide | None:
+    """The competition's series as a fleet of the promoted path; None where they are too few.
+
+    Args:
+        found: Name -> training part and what followed, of the series that are judged.
+        training: Training parts of every series; those that are not judged teach all they have.
+        growth: How trees are grown.
+    """
+    judged = [m4.to_history(one) for one, _ in found.values()]
+    others = [
+        History(one, 0, m4.STEP_SECONDS, 0.0 if one.min() >= 0.0 else -np.inf)
+        for name, one in training.items()
+        if name not in found
+    ]
+    recipe = recipe_for(m4.STEP_SECONDS, m4.HORIZON, memory_days=M4_MEMORY_DAYS, has_clock=False)
+    ratios = [m4.HORIZON / len(one.values) for one in judged]
+    try:
+        return teach_apart(judged, ratios, recipe, others=others, growth=growth)
+    except NoFleetError:
+        return None
 
 
 def of_demand(demands: Sequence[Demand], growth: Growth) -> list[Row]:

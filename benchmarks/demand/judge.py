@@ -16,6 +16,7 @@ from benchmarks.demand.figures import NOMINAL, coverage, errors, pooled_mae, rat
 from benchmarks.demand.series import Demand
 from maximus_assets.contracts.errors import MaximusError
 from maximus_assets.models.forecasting.evaluate import evaluate
+from maximus_assets.models.forecasting.fleetwide import Fleetwide
 from maximus_assets.models.forecasting.rolling import hour_bins, hourly
 
 Array = NDArray[np.float64]
@@ -26,14 +27,18 @@ METHODS: Final = ("ours", "seasonal_naive", "persistence", "ridge")
 Row = dict[str, Any]
 
 
-def judge(demand: Demand) -> Row:
+def judge(demand: Demand, fleet: Fleetwide | None = None) -> Row:
     """Evaluate one series; never raises.
+
+    Args:
+        demand: The series.
+        fleet: What the fleet it is one of was taught; None for a series by itself.
 
     Returns:
         A row of kind `series`; of kind `failed`, with its reason, where it could not be judged.
     """
     try:
-        return _judged(demand)
+        return _judged(demand, fleet)
     except MaximusError as error:
         return {"kind": "failed", "series": demand.name, "unit": demand.unit, "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - one series' defect must not end the others; it stands in the report
@@ -41,11 +46,11 @@ def judge(demand: Demand) -> Row:
         return {"kind": "failed", "series": demand.name, "unit": demand.unit, "reason": reason}
 
 
-def _judged(demand: Demand) -> Row:
+def _judged(demand: Demand, fleet: Fleetwide | None) -> Row:
     history = demand.history
     step, width = history.step_seconds, hour_bins(history.step_seconds)
     began = time.process_time()
-    found = evaluate(history, judged_ratio=JUDGED_RATIO)
+    found = evaluate(history, fleet, judged_ratio=JUDGED_RATIO)
     fit_cpu_seconds = time.process_time() - began
     regular = np.arange(found.origins[0], found.origins[0] + width * len(found.origins), width)
     if not np.array_equal(found.origins, regular):
@@ -90,6 +95,7 @@ def _judged(demand: Demand) -> Row:
         "coverage": None
         if covered is None
         else {**asdict(covered), "holds_nominal": covered.low <= NOMINAL <= covered.high},
+        "fleet_series": 0 if fleet is None else len(fleet.cuts),
         "fit_seconds": float(found.fit_seconds),
         "fit_cpu_seconds": fit_cpu_seconds,
     }

@@ -19,6 +19,7 @@ from benchmarks.demand.series import Skipped, numbers, read_csv
 from maximus_assets.contracts.errors import BadInputError, MaximusError
 from maximus_assets.models.forecasting.backtest import History
 from maximus_assets.models.forecasting.evaluate import evaluate
+from maximus_assets.models.forecasting.fleetwide import Fleetwide
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -78,14 +79,20 @@ def repeated(training: Array) -> Array:
     return np.tile(training[-SEASON:], HORIZON // SEASON)
 
 
-def judge(name: str, training: Array, actual: Array) -> Row:
+def judge(name: str, training: Array, actual: Array, fleet: Fleetwide | None = None) -> Row:
     """Forecast one series; never raises.
+
+    Args:
+        name: The series.
+        training: What is known.
+        actual: What followed.
+        fleet: What the competition's series were taught together; None for a series by itself.
 
     Returns:
         A row of kind `m4`; of kind `failed`, with its reason, where it could not be forecast.
     """
     try:
-        return _judged(name, training, actual)
+        return _judged(name, training, actual, fleet)
     except MaximusError as error:
         return {"kind": "failed", "series": f"{FOLDER}/{name}", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - one series' defect must not end the others; it stands in the report
@@ -93,15 +100,16 @@ def judge(name: str, training: Array, actual: Array) -> Row:
         return {"kind": "failed", "series": f"{FOLDER}/{name}", "reason": reason}
 
 
-def _judged(name: str, training: Array, actual: Array) -> Row:
-    length = len(training) + HORIZON
-    history = History(
-        np.concatenate([training, np.full(HORIZON, np.nan)]),
-        0,
-        STEP_SECONDS,
-        0.0 if float(training.min()) >= 0.0 else -np.inf,
-    )
-    found = evaluate(history, judged_ratio=HORIZON / length, horizon_steps=HORIZON)
+def to_history(training: Array) -> History:
+    """A training part, and the bins that will be judged as missing ones."""
+    values = np.concatenate([training, np.full(HORIZON, np.nan)])
+    return History(values, 0, STEP_SECONDS, 0.0 if float(training.min()) >= 0.0 else -np.inf)
+
+
+def _judged(name: str, training: Array, actual: Array, fleet: Fleetwide | None) -> Row:
+    history = to_history(training)
+    ratio = HORIZON / len(history.values)
+    found = evaluate(history, fleet, judged_ratio=ratio, horizon_steps=HORIZON)
     (where,) = np.flatnonzero(found.origins == len(training))
     forecast = found.forecasts[where]
     if len(forecast) != HORIZON or not np.isfinite(forecast).all():
@@ -117,6 +125,7 @@ def _judged(name: str, training: Array, actual: Array) -> Row:
         "seasonal_naive_mase": mase(actual, naive, training),
         "seasonal_naive_smape": smape(actual, naive),
         "coverage": float(covered.mean()),
+        "fleet_series": 0 if fleet is None else len(fleet.cuts),
         "fit_seconds": float(found.fit_seconds),
     }
 

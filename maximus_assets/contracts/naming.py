@@ -4,7 +4,8 @@ from typing import Final
 
 CONTRACT_VERSION: Final = "3"
 """Goes up whenever the code that serves can no longer load what an older one registered, or would misread it: 2 came with
-states that mix several methods, 3 with states that correct surprises. A champion of another contract is not asked, so it
+states that mix several methods, 3 with more kinds of them, states that correct surprises and a model
+that a fleet shares. A champion of another contract is not asked, so it
 stands in nobody's way."""
 
 FORECASTER: Final = "maximus-forecaster"

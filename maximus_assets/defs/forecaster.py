@@ -78,8 +78,9 @@ class NoCandidateError(Permanent):
     kinds={"mlflow", "statsmodels"},
     automation_condition=when_gates_pass(),
     description=(
-        "The newest forecaster in the registry, alias `candidate`: for each series the better of seasonal-naive and "
-        "SARIMA by rolling-origin backtest, with conformal intervals."
+        "The newest forecaster in the registry, alias `candidate`: for each series a mean of methods, weighted by their "
+        "errors in a rolling-origin backtest, or the seasonal-naive, with conformal intervals; a fleet's series share a "
+        "boosted model."
     ),
     metadata={"registered_model": FORECASTER, "sensors": ", ".join(DEMAND_SENSORS)},
 )
@@ -97,7 +98,11 @@ def forecaster_candidate(
     with errors_told_to_dagster():
         registry = models.registry()
         grid, history_cuts = cuts.apply(grid, cuts.cuts_of(registry, FORECASTER))
-        learnt = learn(grid, progress=lambda done: context.log.info(str(done)) if done.is_milestone else None)
+        learnt = learn(
+            grid,
+            progress=lambda done: context.log.info(str(done)) if done.is_milestone else None,
+            stage=context.log.info,
+        )
         if not learnt.states:
             reasons = "; ".join(f"{series}: {why}" for series, why in learnt.skipped.items())
             raise NothingLearntError(
@@ -120,6 +125,7 @@ def forecaster_candidate(
             "version": version.number,
             "series": len(learnt.states),
             "fit_seconds": learnt.fit_seconds,
+            "fleet": learnt.fleet_note,
             "backtest": dg.MetadataValue.md(as_markdown(learnt.report)),
             "skipped": dg.MetadataValue.json(dict(learnt.skipped)),
             "registry": dg.MetadataValue.url(_page(models.tracking_uri, version)),

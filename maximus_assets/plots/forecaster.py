@@ -33,6 +33,7 @@ from maximus_assets.plots.canvas import (
     style,
     to_png,
 )
+from maximus_assets.pyfuncs.boosted import BoostedFleet
 from maximus_assets.pyfuncs.forecasting import predict
 from maximus_assets.pyfuncs.state import SeriesState
 from maximus_assets.pyfuncs.window import SeriesWindow
@@ -95,12 +96,17 @@ def draw_forecasters(learnt: LearntForecaster, grid: pl.DataFrame, most: int = 3
             int(rows[OBSERVED_AT].dt.epoch("s")[0]),
             state.step_seconds,
         )
-        pictures[f"{state.target}/{state.sensor}"] = _draw(state, history, learnt.report.filter(is_this))
+        pictures[f"{state.target}/{state.sensor}"] = _draw(
+            state, history, learnt.report.filter(is_this), learnt.fleet
+        )
     return pictures
 
 
 def hourly_errors(
-    states: Mapping[tuple[str, str], SeriesState], state: SeriesState, history: _History
+    states: Mapping[tuple[str, str], SeriesState],
+    state: SeriesState,
+    history: _History,
+    fleet: BoostedFleet | None,
 ) -> Array:
     """What came minus what was expected one to six hours earlier, as hourly means over the last days.
 
@@ -108,6 +114,7 @@ def hourly_errors(
         states: Holds `state` under its series.
         state: The series.
         history: Its history.
+        fleet: The model it may have a share of.
 
     Returns:
         Oldest first, NaN where nothing was seen or expected; empty when the history is too short.
@@ -120,7 +127,7 @@ def hourly_errors(
     last = len(history.values) - lead
     first = max(state.minimum_bins, last - _ERROR_DAYS * _DAY // history.step)
     origins = list(range(last, first - 1, -lead))[::-1]
-    answers = predict(states, [history.window(state, until) for until in origins], lead)
+    answers = predict(states, [history.window(state, until) for until in origins], lead, fleet=fleet)
     errors = [
         history.values[until : until + lead] - got.mean if got.status == "ok" else np.full(lead, np.nan)
         for until, got in zip(origins, answers, strict=True)
@@ -148,19 +155,23 @@ def autocorrelation(errors: Array, lags: int) -> Array:
     return np.array([float(centred[lag:] @ centred[:-lag]) / variance for lag in range(1, lags + 1)])
 
 
-def _draw(state: SeriesState, history: _History, report: pl.DataFrame) -> bytes:
+def _draw(state: SeriesState, history: _History, report: pl.DataFrame, fleet: BoostedFleet | None) -> bytes:
     states = {(state.target, state.sensor): state}
     made = figure(f"{state.target} / {state.sensor}: forecast by {state.method}", 5.2)
     panels = made.subplot_mosaic([["fan"] * 3, ["errors", "coverage", "methods"]], height_ratios=[1.2, 1])
-    _draw_fan(panels["fan"], states, state, history)
-    _draw_errors(panels["errors"], hourly_errors(states, state, history))
+    _draw_fan(panels["fan"], states, state, history, fleet)
+    _draw_errors(panels["errors"], hourly_errors(states, state, history, fleet))
     _draw_coverage(panels["coverage"], report.filter("is_chosen"))
     _draw_methods(panels["methods"], report)
     return to_png(made)
 
 
 def _draw_fan(
-    axes: "Axes", states: Mapping[tuple[str, str], SeriesState], state: SeriesState, history: _History
+    axes: "Axes",
+    states: Mapping[tuple[str, str], SeriesState],
+    state: SeriesState,
+    history: _History,
+    fleet: BoostedFleet | None,
 ) -> None:
     count = len(history.values)
     past = min(count, _SHOWN_DAYS * _DAY // history.step)
@@ -172,7 +183,7 @@ def _draw_fan(
         linewidth=0.8,
         label="observed",
     )
-    (got,) = predict(states, [history.window(state, count)], ahead)
+    (got,) = predict(states, [history.window(state, count)], ahead, fleet=fleet)
     known = CATALOGUE.get(state.sensor)
     style(axes, "the last days, and what is expected of the next", known.unit if known else "")
     if got.status != "ok":

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.features.calendar import DAY_SECONDS, WEEK_SECONDS
+from maximus_assets.pyfuncs.components import Component
 
 Array = NDArray[np.float64]
 
@@ -85,6 +86,14 @@ class Recipe:
         steps = {0, 1, 2, hour // 2, last, *range(hour - 1, last, hour)}
         return np.array(sorted(step for step in steps if 0 <= step <= last), dtype=np.int64)
 
+    def fits(self, asked: Component) -> bool:
+        """Whether a model learnt for this can be what a component asks for."""
+        return (self.step_seconds, self.horizon_steps) == (asked.step_seconds, asked.horizon_steps)
+
+    def knots_within(self, steps: int) -> NDArray[np.int64]:
+        """The knots that the first `steps` steps are interpolated between."""
+        return self.knots[: int(np.searchsorted(self.knots, steps - 1)) + 1]
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -92,8 +101,8 @@ class Features:
 
     Attributes:
         columns: Shape (windows, knots, features), NaN where a window is too short for one.
-        base: The nearest known day at every step ahead, brought towards the present level, in the series' unit, shape
-            (windows, horizon).
+        base: The nearest known day at every step ahead up to the last knot, brought towards the present level, in the
+            series' unit, shape (windows, steps).
         scale: How much a bin usually differs from the day before, in the series' unit, > 0, shape (windows,).
     """
 
@@ -117,19 +126,24 @@ def stack(windows: Sequence[Array], memory_bins: int) -> Array:
     return stacked
 
 
-def features(windows: Array, end_epoch_seconds: NDArray[np.int64], recipe: Recipe) -> Features:
+def features(
+    windows: Array, end_epoch_seconds: NDArray[np.int64], recipe: Recipe, horizon_steps: int | None = None
+) -> Features:
     """What the trees are asked about, at every knot.
 
     Days back are means over an hour around the same time of day, so that five-minute noise is not carried over.
 
     Args:
-        windows: Shape (m, memory_bins), NaN where missing.
+        windows: Shape (m, memory_bins), NaN where missing, each with a bin that is not.
         end_epoch_seconds: Start of each window's last bin, shape (m,); not looked at without a clock.
         recipe: How.
+        horizon_steps: How many steps ahead; None for the recipe's, which it may not exceed. Fewer have fewer knots, each
+            as it is among all.
     """
+    horizon = recipe.horizon_steps if horizon_steps is None else horizon_steps
     known = _Known(windows, recipe)
-    steps = np.arange(recipe.horizon_steps)
-    knots = recipe.knots
+    knots = recipe.knots_within(horizon)
+    steps = np.arange(max(horizon, int(knots[-1]) + 1))
     kept = LEVEL_KEPT_HOURLY ** ((steps + 1) / recipe.hour)
     base = known.day_back(1, steps) + known.shift[:, None] * kept
     columns = [
@@ -142,26 +156,42 @@ def features(windows: Array, end_epoch_seconds: NDArray[np.int64], recipe: Recip
 
 
 class _Known:
-    """Windows without holes, and what is asked of them again and again."""
+    """Windows without holes, and what is asked of them again and again.
+
+    Means are differences of running sums, made only where they are asked for: a live call asks for few of a window's bins.
+    """
 
     def __init__(self, windows: Array, recipe: Recipe) -> None:
         self.recipe = recipe
         self.values = _filled(windows, recipe)
         self.count, self.length = windows.shape
-        self.running = np.concatenate(
-            [np.zeros((self.count, 1)), np.cumsum(np.nan_to_num(self.values), axis=1)], axis=1
+        is_seen = np.isfinite(self.values[:, 0])
+        # Only what precedes a window's first bin is missing now.
+        self.first = np.where(is_seen, 0, np.argmax(np.isfinite(self.values), axis=1))
+        self.running = np.zeros((self.count, self.length + 1))
+        np.cumsum(
+            self.values if is_seen.all() else np.nan_to_num(self.values), axis=1, out=self.running[:, 1:]
         )
-        first = np.argmax(np.isfinite(self.values), axis=1)
-        self.first = first
-        self.smooth = self._smooth()
         hour, day = recipe.hour, recipe.day
+        self.hourly = np.arange(self.length - 1, -1, -hour)[::-1]
+        """One bin in each hour; what is typical is told from these."""
+        self.hours = self.at(self.hourly)
         self.shift = self.mean(self.length, hour) - self.mean(self.length - day, hour)
         self.scale, self.spread = self._scales()
 
     def at(self, index: NDArray[np.int64]) -> Array:
-        """The smoothed bin at each index (NaN outside the window), shape (m, len(index))."""
-        inside = (index >= 0) & (index < self.length)
-        return np.where(inside[None, :], self.smooth[:, np.clip(index, 0, self.length - 1)], np.nan)
+        """Means over an hour around each index, over fewer bins at a window's ends, shape (m, len(index)).
+
+        NaN outside the window. Where a bin is half an hour or longer, the bin itself.
+        """
+        half = self.recipe.hour // 2
+        inside = (index >= self.first[:, None]) & (index < self.length)
+        if not half:
+            return np.where(inside, self.values[:, np.clip(index, 0, self.length - 1)], np.nan)
+        end = np.clip(index + half + 1, 0, self.length)
+        begin = np.minimum(np.maximum(np.maximum(index - half, 0), self.first[:, None]), end)
+        total = self.running[:, end] - np.take_along_axis(self.running, begin, axis=1)
+        return np.where(inside, total / np.maximum(end - begin, 1), np.nan)
 
     def back(self, steps: NDArray[np.int64], bins: int) -> Array:
         """`bins` before each step ahead; NaN where that is not known yet."""
@@ -180,27 +210,17 @@ class _Known:
         total = (self.running[:, end] - self.running[:, begin]) / bins
         return np.where(begin >= self.first, total, np.nan)
 
-    def _smooth(self) -> Array:
-        """Means over an hour around each bin, fewer bins at a window's ends."""
-        half = self.recipe.hour // 2
-        if not half:
-            return self.values
-        index = np.arange(self.length)
-        begin = np.maximum(np.maximum(index - half, 0)[None, :], self.first[:, None])
-        end = np.minimum(index + half + 1, self.length)
-        total = self.running[:, end] - np.take_along_axis(self.running, begin, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = total / (end[None, :] - begin)
-        return np.where(np.isfinite(self.values), means, np.nan)
+    def differences(self, bins: int) -> Array:
+        """Absolute differences between hours `bins` apart, shape (m, hours); NaN where one of them is not known."""
+        return np.abs(self.hours - self.at(self.hourly - bins))
 
     def _scales(self) -> tuple[Array, Array]:
         """Mean absolute difference from the day before, and from the mean; neither zero."""
-        day = self.recipe.day
-        seen = np.isfinite(self.smooth)
-        spread = _mean(np.abs(self.smooth - _mean(self.smooth, seen)[:, None]), seen)
-        differences = self.smooth[:, day:] - self.smooth[:, :-day]
-        daily = _mean(np.abs(differences), np.isfinite(differences))
-        largest = np.max(np.abs(np.where(seen, self.smooth, 0.0)), axis=1)
+        seen = np.isfinite(self.hours)
+        spread = _mean(np.abs(self.hours - _mean(self.hours, seen)[:, None]), seen)
+        differences = self.differences(self.recipe.day)
+        daily = _mean(differences, np.isfinite(differences))
+        largest = np.max(np.abs(np.where(seen, self.hours, 0.0)), axis=1)
         least = np.maximum(_FLAT * largest, np.finfo(np.float64).tiny)
         spread = np.where(spread > least, spread, 1.0)
         scale = np.where(daily > least, daily, spread)
@@ -219,8 +239,7 @@ def _days(known: _Known, knots: NDArray[np.int64], base: Array) -> list[Array]:
         # How the same span of time changed one and two weeks ago: what a weekend does.
         *(weeks[n - 1] - known.at(known.length + knots - n * week - nearest) for n in (1, 2)),
         _across([base, *days[:6]]) - base,
-        # The base is always known, so no median is of nothing.
-        np.nanmedian(np.stack([base, *days[:6]]), axis=0) - base,
+        _median([base, *days[:6]]) - base,
         _across(weeks) - base,
         # Where the nearest day and week were heading.
         *(known.at(known.length + knots - nearest + turn) - base for turn in (-hour, hour)),
@@ -255,11 +274,9 @@ def _shape(known: _Known, knots: NDArray[np.int64], ends: NDArray[np.int64]) -> 
     shape = (known.count, len(knots))
 
     def typical(bins: int) -> Array:
-        if bins >= known.length:
-            return np.full(known.count, np.nan)
-        differences = known.smooth[:, bins:] - known.smooth[:, :-bins]
+        differences = known.differences(bins)
         seen = np.isfinite(differences)
-        return np.where(seen.any(axis=1), _mean(np.abs(differences), seen), np.nan) / known.scale
+        return np.where(seen.any(axis=1), _mean(differences, seen), np.nan) / known.scale
 
     columns = [np.broadcast_to(knots[None, :] / recipe.hour, shape)]
     ratios = (known.spread / known.scale, typical(recipe.week), typical(recipe.hour))
@@ -277,19 +294,25 @@ def _filled(windows: Array, recipe: Recipe) -> Array:
 
     What precedes the first known bin stays missing, but for the bins every forecast needs: those take the first known.
     """
-    filled = windows.copy()
-    if not np.isnan(filled).any():
-        return filled
-    length = filled.shape[1]
-    first = np.argmax(np.isfinite(filled), axis=1)
+    missing = np.isnan(windows)
+    hollow = np.flatnonzero(missing.any(axis=1))
+    if not len(hollow):
+        return windows
+    filled, day, length = windows.copy(), recipe.day, windows.shape[1]
+    rows, missing = filled[hollow], missing[hollow]
+    first = np.argmax(~missing, axis=1)
+    index = np.arange(length)
+    # No bin within a day of the first has one a day before it.
+    last = np.maximum.accumulate(np.where(missing, 0, index), axis=1)
+    early = missing & (index > first[:, None]) & (index < first[:, None] + day)
+    rows[early] = np.take_along_axis(rows, last, axis=1)[early]
     needed = length - recipe.minimum_bins
     for row in np.flatnonzero(first > needed):
-        filled[row, needed : first[row]] = filled[row, first[row]]
-    holes = np.isnan(filled) & (np.arange(length)[None, :] > first[:, None])
-    for column in np.flatnonzero(holes.any(axis=0)):
-        rows = holes[:, column]
-        earlier = filled[rows, column - recipe.day] if column >= recipe.day else np.full(rows.sum(), np.nan)
-        filled[rows, column] = np.where(np.isfinite(earlier), earlier, filled[rows, column - 1])
+        rows[row, needed : first[row]] = rows[row, first[row]]
+    for start in range(day, length, day):
+        today, before = rows[:, start : start + day], rows[:, start - day : start]
+        np.copyto(today, before[:, : today.shape[1]], where=np.isnan(today))
+    filled[hollow] = rows
     return filled
 
 
@@ -306,3 +329,11 @@ def _across(columns: Sequence[Array]) -> Array:
     return np.asarray(
         np.where(count > 0, np.where(seen, stacked, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
     )
+
+
+def _median(columns: Sequence[Array]) -> Array:
+    """Median over columns of those that are known, the first of which is, everywhere."""
+    ordered = np.sort(np.stack(columns), axis=0)  # what is not known comes last
+    count = np.isfinite(ordered).sum(axis=0)[None]
+    middle = [np.take_along_axis(ordered, place, axis=0)[0] for place in ((count - 1) // 2, count // 2)]
+    return np.asarray(0.5 * (middle[0] + middle[1]))

@@ -1,9 +1,10 @@
 """The parts a forecast is mixed from: what each method has learnt, as vectors and whole numbers.
 
-A component is data; the arithmetic is in `recursion`, `direct`, `smoothing` and `rescaled`. A method that needs another arithmetic adds a class
+A component is data; the arithmetic is in `recursion`, `direct`, `smoothing`, `rescaled` and `boosted`. A method that needs another arithmetic adds a class
 here, its arithmetic beside it, and a branch in `forecasting`.
 """
 
+import re
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -33,6 +34,9 @@ class Component:
 
     VECTORS: ClassVar[tuple[str, ...]] = ()
     """Fields that are vectors of finite float64."""
+
+    TEXTS: ClassVar[tuple[str, ...]] = ("method",)
+    """Fields that are words; what is neither is a whole number."""
 
     def __post_init__(self) -> None:
         """Refuse what could not be forecast with.
@@ -188,3 +192,21 @@ class Rescaled(Component):
             raise self.error("must be positive", "season_steps, level_steps, around_steps, half_life_steps")
         if self.minimum_bins < self.season_steps:
             raise self.error("must lie within the minimum", "season_steps")
+
+
+@dataclass(frozen=True, eq=False)
+class Boosted(Component):
+    """What the fleet's one gradient-boosted model says of this series (`pyfuncs.boosted`).
+
+    Attributes:
+        fleet: SHA-256 of that model, which is kept beside the states.
+    """
+
+    fleet: str
+
+    TEXTS: ClassVar[tuple[str, ...]] = ("method", "fleet")
+
+    def check(self) -> None:
+        """Refuse what names no model."""
+        if not re.fullmatch(r"[0-9a-f]{64}", self.fleet):
+            raise self.error("is no SHA-256 in hexadecimal", "fleet")

@@ -1,7 +1,7 @@
 """The script MLflow runs to load the promoted forecaster: frames in, frames out, around `pyfuncs.forecasting`.
 
-It is a model from code: its one artifact, `state`, is a NumPy archive, and loading it must not need what it was
-learnt with. pandas appears here because it is what MLflow hands over; no other module uses it.
+It is a model from code: its artifact `state` is a NumPy archive, and loading it must not need what it was learnt with;
+`fleet`, which only a fleet's forecaster has, is a gradient-boosted model, digest first. pandas appears here because it is what MLflow hands over; no other module uses it.
 """
 
 from itertools import pairwise
@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import FORECAST_OUTPUT, FORECAST_PARAMS
+from maximus_assets.pyfuncs import boosted
 from maximus_assets.pyfuncs.forecasting import Prediction, predict
 from maximus_assets.pyfuncs.state import SeriesState, load
 from maximus_assets.pyfuncs.window import SeriesWindow
 
 STATE_ARTIFACT = "state"
 """Key of the artifact that holds the states."""
+
+FLEET_ARTIFACT = "fleet"
+"""Key of the artifact that holds the fleet's boosted model, where a state has a share of one."""
 
 _SOURCE = "forecast request"
 
@@ -31,18 +35,22 @@ class SeriesForecaster(PythonModel):
 
     def __init__(self) -> None:
         self.states: dict[tuple[str, str], SeriesState] = {}
+        self.fleet: boosted.BoostedFleet | None = None
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the states.
+        """Read the states, and the fleet's model they name.
 
         Args:
-            context: Carries the path of the artifact `state`.
+            context: Carries the paths of the artifacts `state` and, where there is one, `fleet`.
 
         Raises:
-            BadInputError: The artifact is damaged or of another format.
+            BadInputError: An artifact is damaged or of another format, or a state names a model that is not there.
         """
         states = load(Path(context.artifacts[STATE_ARTIFACT]).read_bytes())
-        self.states = {(state.target, state.sensor): state for state in states}
+        path = context.artifacts.get(FLEET_ARTIFACT)
+        fleet = None if path is None else boosted.load(Path(path).read_bytes())
+        boosted.require(states, fleet)
+        self.states, self.fleet = {(state.target, state.sensor): state for state in states}, fleet
 
     def predict(
         self,
@@ -61,7 +69,8 @@ class SeriesForecaster(PythonModel):
             BadInputError: A bin occurs twice or lies off the grid, or the horizon is out of range.
         """
         horizon_steps = int({**FORECAST_PARAMS, **(params or {})}["horizon_steps"])
-        return answer(predict(self.states, windows(model_input, self.states), horizon_steps))
+        known = windows(model_input, self.states)
+        return answer(predict(self.states, known, horizon_steps, fleet=self.fleet))
 
 
 def windows(frame: pd.DataFrame, states: dict[tuple[str, str], SeriesState]) -> list[SeriesWindow]:

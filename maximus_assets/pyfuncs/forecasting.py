@@ -1,4 +1,4 @@
-"""Prediction from states, with numpy alone: what runs inside the promoted forecaster, and inside the backtest.
+"""Prediction from states, with numpy (and the fleet's trees): what runs inside the promoted forecaster and the backtest.
 
 Many series are predicted at once. A forecast is a mean (`pyfuncs.mean`) and the bounds around it (`pyfuncs.bounds`). Nothing
 is learnt here and nothing is remembered between calls.
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prediction import ForecastStatus
+from maximus_assets.pyfuncs.boosted import BoostedFleet, require
 from maximus_assets.pyfuncs.bounds import offsets
 from maximus_assets.pyfuncs.mean import means
 from maximus_assets.pyfuncs.state import SeriesState
@@ -44,7 +45,11 @@ class Prediction:
 
 
 def predict(
-    states: Mapping[tuple[str, str], SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int
+    states: Mapping[tuple[str, str], SeriesState],
+    windows: Sequence[SeriesWindow],
+    horizon_steps: int,
+    *,
+    fleet: BoostedFleet | None = None,
 ) -> tuple[Prediction, ...]:
     """Forecast every window, in its order.
 
@@ -52,9 +57,11 @@ def predict(
         states: By (target, sensor).
         windows: Each with the step of its series' state.
         horizon_steps: How many steps ahead, >= 1 and within what every state was backtested for.
+        fleet: The model that states with a `Boosted` component name; None where none does.
 
     Raises:
-        BadInputError: The horizon is out of range for a series that would be forecast.
+        BadInputError: The horizon is out of range for a series that would be forecast, or its state names another fleet's
+            model, or one that is not there.
     """
     if horizon_steps < 1:
         raise BadInputError("must be at least 1", source="forecast request", column="horizon_steps")
@@ -71,7 +78,8 @@ def predict(
             asked.append(index)
     members = [states[windows[index].target, windows[index].sensor] for index in asked]
     known = [windows[index] for index in asked]
-    expected = means(members, known, horizon_steps)
+    require(members, fleet)
+    expected = means(members, known, horizon_steps, fleet)
     lower, upper = offsets(members, known, expected)
     for row, (index, state) in enumerate(zip(asked, members, strict=True)):
         answers[index] = Prediction(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from maximus_assets.features.calendar import DAY_SECONDS, fourier_columns
 from maximus_assets.pyfuncs import rescaled, smoothing
-from maximus_assets.pyfuncs.components import Component, Direct, Recursion, Rescaled, Smoothing
+from maximus_assets.pyfuncs.boosted import BoostedFleet
+from maximus_assets.pyfuncs.components import Boosted, Component, Direct, Recursion, Rescaled, Smoothing
 from maximus_assets.pyfuncs.direct import Rows, forecast
 from maximus_assets.pyfuncs.past import Array, fill
 from maximus_assets.pyfuncs.recursion import extend, trace
@@ -185,9 +186,29 @@ def _right_aligned(windows: Sequence[Array]) -> Array:
     return values
 
 
+def of_fleet(fleet: BoostedFleet) -> Kind:
+    """How the components of a fleet are forecast from: by its one model.
+
+    Args:
+        fleet: The model that they name.
+    """
+
+    def answer(components: Sequence[Boosted], asked: Question) -> Answer:
+        ends = np.full(len(components), asked.end, dtype=np.int64)
+        ahead = fleet.ahead(asked.windows, ends, asked.steps)
+        if not asked.back:
+            return Answer(ahead, np.empty((len(components), 0)))
+        earlier = [window[: -asked.back] for window in asked.windows]
+        ends -= components[0].step_seconds * asked.back
+        return Answer(ahead, fleet.ahead(earlier, ends, 2 * asked.back))
+
+    return Kind(lambda each, _: each.fleet, answer)
+
+
 KINDS: Final[Mapping[type[Component], Kind]] = {
     Recursion: Kind(lambda each, _: each.season_steps, _recur),
     Direct: Kind(lambda each, window: (each.horizon_steps, len(window)), _direct),
     Smoothing: Kind(lambda each, _: len(each.season), _smooth),
     Rescaled: Kind(lambda _, window: len(window), _rescale),
 }
+"""Every kind that needs nothing but its components."""

@@ -5,31 +5,39 @@ Components of one kind and shape are asked together across series (`pyfuncs.kind
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from maximus_assets.pyfuncs.components import Component
+from maximus_assets.pyfuncs.boosted import BoostedFleet
+from maximus_assets.pyfuncs.components import Boosted, Component
 from maximus_assets.pyfuncs.intercept import hour_and_half, surprises
-from maximus_assets.pyfuncs.kinds import KINDS, Question
+from maximus_assets.pyfuncs.kinds import KINDS, Kind, Question, of_fleet
 from maximus_assets.pyfuncs.past import Array
 from maximus_assets.pyfuncs.state import SeriesState
 from maximus_assets.pyfuncs.window import SeriesWindow, is_cold
 
 
-def means(states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int) -> Array:
+def means(
+    states: Sequence[SeriesState],
+    windows: Sequence[SeriesWindow],
+    horizon_steps: int,
+    fleet: BoostedFleet | None = None,
+) -> Array:
     """What is expected of every series.
 
     Args:
         states: One for each window.
         windows: None of them cold.
         horizon_steps: How many steps ahead, within what every state was backtested for.
+        fleet: The model that states with a `Boosted` component name.
 
     Returns:
         In the series' unit, none below its floor, shape (series, horizon).
     """
     backs = [_back(state, window) for state, window in zip(states, windows, strict=True)]
-    found, before = _mixed(states, windows, max([horizon_steps, *backs]), backs)
+    kinds = KINDS if fleet is None else {**KINDS, Boosted: of_fleet(fleet)}
+    found, before = _mixed(states, windows, max([horizon_steps, *backs]), backs, kinds)
     # As it was learnt: what is corrected does not lie below the floor.
     floors = np.array([state.floor for state in states])[:, None]
     found = np.maximum(found, floors)
@@ -55,7 +63,11 @@ def _back(state: SeriesState, window: SeriesWindow) -> int:
 
 
 def _mixed(
-    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int, backs: Sequence[int]
+    states: Sequence[SeriesState],
+    windows: Sequence[SeriesWindow],
+    horizon_steps: int,
+    backs: Sequence[int],
+    kinds: Mapping[type[Component], Kind],
 ) -> tuple[Array, Array]:
     """Weighted means of the states' components.
 
@@ -65,10 +77,12 @@ def _mixed(
     """
     means = np.zeros((len(states), horizon_steps))
     before = np.zeros((len(states), 2 * max(backs, default=0)))
-    for (kind, end, back, _, longest, _), group in _grouped(states, windows, horizon_steps, backs).items():
+    for (kind, end, back, _, longest, _), group in _grouped(
+        states, windows, horizon_steps, backs, kinds
+    ).items():
         steps = min(horizon_steps, longest)
         asked = Question([windows[row].values for row, _, _ in group], end, steps, back)
-        said = KINDS[kind].answer([component for _, _, component in group], asked)
+        said = kinds[kind].answer([component for _, _, component in group], asked)
         for index, (row, place, _) in enumerate(group):
             share = states[row].by_component[place]
             means[row, :steps] += share[:steps] * said.ahead[index]
@@ -80,7 +94,11 @@ _Key = tuple[type[Component], int, int, int, int, Hashable]
 
 
 def _grouped(
-    states: Sequence[SeriesState], windows: Sequence[SeriesWindow], horizon_steps: int, backs: Sequence[int]
+    states: Sequence[SeriesState],
+    windows: Sequence[SeriesWindow],
+    horizon_steps: int,
+    backs: Sequence[int],
+    kinds: Mapping[type[Component], Kind],
 ) -> dict[_Key, list[tuple[int, int, Component]]]:
     """Components that are asked together: the row of the series, its component's place in the state, the component.
 
@@ -98,7 +116,7 @@ def _grouped(
                     back,
                     component.step_seconds,
                     component.horizon_steps,
-                    KINDS[kind].alike(component, window.values),
+                    kinds[kind].alike(component, window.values),
                 )
                 groups[key].append((row, place, component))
     return groups

@@ -1,7 +1,8 @@
 """What a forecaster remembers of one series, and how that is written to one file.
 
 Numbers and names only: the file is a NumPy archive without pickled objects, so that loading it runs no code. A state is
-complete: with a window of recent values it yields a forecast, whatever library it was learnt with.
+complete: with a window of recent values it yields a forecast, whatever library it was learnt with. One that has a
+share of the fleet's model names it by its digest, and the model is kept in a file beside it.
 """
 
 import io
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maximus_assets.contracts.errors import BadInputError
-from maximus_assets.pyfuncs.components import Component, Direct, Recursion, Rescaled, Smoothing
+from maximus_assets.pyfuncs.components import Boosted, Component, Direct, Recursion, Rescaled, Smoothing
 from maximus_assets.pyfuncs.intervals import SENSITIVITIES
 
 FORMAT_VERSION: Final = 3
@@ -26,6 +27,7 @@ _KINDS: Final[dict[str, type[Component]]] = {
     "direct": Direct,
     "smoothing": Smoothing,
     "rescaled": Rescaled,
+    "boosted": Boosted,
 }
 _TEXTS: Final = ("target", "sensor", "method")
 _NUMBERS: Final = ("floor", "usual_miss")
@@ -245,7 +247,7 @@ def _columns(
     content: dict[str, NDArray[np.generic]] = {}
     for name in _scalars(cls):
         column = [getattr(each, name) for each in components]
-        content[f"{kind}_{name}"] = np.array(column, dtype=np.str_ if name == "method" else np.int64)
+        content[f"{kind}_{name}"] = np.array(column, dtype=np.str_ if name in cls.TEXTS else np.int64)
     for name in cls.VECTORS:
         content.update(_joined(f"{kind}_{name}", [getattr(each, name) for each in components]))
     return content

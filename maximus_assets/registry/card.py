@@ -77,6 +77,7 @@ def _glance(learnt: LearntForecaster) -> str:
     methods = ", ".join(f"{count} {method}" for method, count in counts.most_common()) or "none"
     lines = [
         f"Series learnt: {len(learnt.states)} ({methods}); left out: {len(learnt.skipped)}.",
+        *([learnt.fleet_note] if learnt.fleet_note else []),
         "",
         "| ahead | series | median R² | median MASE | worst MASE | median coverage |",
         "|---|---:|---:|---:|---:|---:|",

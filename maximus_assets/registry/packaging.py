@@ -1,7 +1,8 @@
 """From a learnt forecaster to a registered version: model folder, signature, evidence, card, tags.
 
 The signature is declared from `contracts.prediction`, never inferred from data: what crosses the seam is a contract, not
-an accident of the rows at hand. The model is a script and one NumPy archive; no object of ours is pickled.
+an accident of the rows at hand. The model is a script and one NumPy archive, of a fleet also its trees; no object of ours
+is pickled.
 
 A version also carries a probe: windows, and what the learning process itself predicted from them. Whoever judges the
 version later compares what the packaged model answers with it, in another process and without what learnt it.
@@ -31,6 +32,7 @@ from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT,
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.models.forecasting.learn import LearntForecaster
 from maximus_assets.models.forecasting.scoring import horizon_name
+from maximus_assets.pyfuncs.boosted import require
 from maximus_assets.pyfuncs.forecasting import Prediction, predict
 from maximus_assets.pyfuncs.state import SeriesState, dump
 from maximus_assets.pyfuncs.window import SeriesWindow
@@ -40,6 +42,7 @@ from maximus_assets.registry.tracking import DESCRIPTION_LIMIT, Record, Registry
 
 EXPERIMENT: Final = "forecasting"
 STATE_ARTIFACT: Final = "state"
+FLEET_ARTIFACT: Final = "fleet"
 PROBE_BINS: Final = 8 * 86_400 // GRID_SECONDS
 """Length of a probe's windows: the eight days the loop keeps."""
 
@@ -131,7 +134,7 @@ def make_probe(learnt: LearntForecaster, grid: pl.DataFrame) -> Probe:
             values = recent[VALUE].fill_null(np.nan).to_numpy().astype(np.float64)
             windows.append(SeriesWindow(str(target), str(sensor), end, values))
     rows = pl.concat([_window_rows(window, states[window.target, window.sensor]) for window in windows])
-    answers = pl.concat([_answer_rows(got) for got in predict(states, windows, horizon)])
+    answers = pl.concat([_answer_rows(got) for got in predict(states, windows, horizon, fleet=learnt.fleet)])
     return Probe(windows=rows, answer=answers, horizon_steps=horizon)
 
 
@@ -141,20 +144,29 @@ def save_forecaster(learnt: LearntForecaster, folder: Path) -> Path:
     Args:
         learnt: What was learnt.
         folder: Where; `folder/model` must not exist.
+
+    Raises:
+        BadInputError: A state names a fleet's model that was not learnt with it.
     """
+    require(learnt.states, learnt.fleet)
     state = folder / "state.npz"
     state.write_bytes(dump(learnt.states))
+    artifacts = {STATE_ARTIFACT: str(state)}
+    needed = ["maximus", "mlflow", "numpy", "pandas"]
+    if learnt.fleet is not None:
+        trees = folder / "fleet.ubj"
+        trees.write_bytes(learnt.fleet.dump())
+        artifacts[FLEET_ARTIFACT] = str(trees)
+        needed.append("xgboost-cpu")
     model = folder / "model"
     with _quiet_mlflow():
         mlflow.pyfunc.save_model(
             path=str(model),
             python_model=str(Path(pyfuncs.__file__).parent / "forecaster.py"),
-            artifacts={STATE_ARTIFACT: str(state)},
+            artifacts=artifacts,
             signature=forecaster_signature(),
             # Stated, not inferred: inferring loads the model in another process and takes longer than learning it.
-            pip_requirements=[
-                f"{name}=={installed_version(name)}" for name in ("maximus", "mlflow", "numpy", "pandas")
-            ],
+            pip_requirements=[f"{name}=={installed_version(name)}" for name in needed],
         )
     return model
 

@@ -38,6 +38,8 @@ class Growth:
 
     Attributes:
         max_rows: Most rows grown on; origins are spaced so that they fit.
+        series_rows: Most rows grown on for each series there is: neighbouring origins tell much the same, so that few
+            series cost less.
         knots_per_window: Steps ahead taken from one origin, drawn at random: more origins tell more than more steps.
         rounds: Most trees.
         patience: Trees without improvement on the later slice after which none is added.
@@ -51,6 +53,7 @@ class Growth:
     """
 
     max_rows: int = 100_000
+    series_rows: int = 2_000
     knots_per_window: int = 12
     rounds: int = 300
     patience: int = 40
@@ -72,13 +75,17 @@ class _Rows:
     outcomes: Array
 
 
-def fit(histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT) -> BoostedFleet:
+def fit(
+    histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT, *, rounds: int | None = None
+) -> BoostedFleet:
     """Learn one model from every history.
 
     Args:
-        histories: Of one step; those too short for a window and a horizon teach nothing.
+        histories: Of one step; those too short for a window and a horizon teach nothing. Taken one at a time, and more
+            than once, so that they need not be in memory together.
         recipe: What to learn for.
         growth: How.
+        rounds: How many trees, where that was chosen before; None to choose it.
 
     Raises:
         ShortHistoryError: No history, or only ones too short to grow on and to choose the number of trees on.
@@ -109,22 +116,26 @@ def fit(histories: Sequence[History], recipe: Recipe, growth: Growth = DEFAULT) 
         "seed": growth.seed,
         "nthread": growth.threads,
     }
-    grown_on = xgboost.QuantileDMatrix(early.columns, early.outcomes, nthread=growth.threads)
-    chosen_on = xgboost.QuantileDMatrix(later.columns, later.outcomes, ref=grown_on, nthread=growth.threads)
-    trial = xgboost.train(
-        parameters,
-        grown_on,
-        growth.rounds,
-        evals=[(chosen_on, "later")],
-        early_stopping_rounds=growth.patience,
-        verbose_eval=False,
-    )
+    if rounds is None:
+        grown_on = xgboost.QuantileDMatrix(early.columns, early.outcomes, nthread=growth.threads)
+        chosen_on = xgboost.QuantileDMatrix(
+            later.columns, later.outcomes, ref=grown_on, nthread=growth.threads
+        )
+        trial = xgboost.train(
+            parameters,
+            grown_on,
+            growth.rounds,
+            evals=[(chosen_on, "later")],
+            early_stopping_rounds=growth.patience,
+            verbose_eval=False,
+        )
+        rounds = trial.best_iteration + 1
     everything = xgboost.QuantileDMatrix(
         np.concatenate([early.columns, later.columns]),
         np.concatenate([early.outcomes, later.outcomes]),
         nthread=growth.threads,
     )
-    return BoostedFleet(xgboost.train(parameters, everything, trial.best_iteration + 1), recipe)
+    return BoostedFleet(xgboost.train(parameters, everything, rounds), recipe)
 
 
 def _later_bins(length: int, horizon_steps: int) -> int:
@@ -162,7 +173,8 @@ def _rows(
     """Rows whose origins and outcomes lie in each history's part; None where there is none."""
     per_window = min(growth.knots_per_window, len(recipe.knots))
     spans = [max(0, end - recipe.horizon_steps - begin + 1) for begin, end in parts]
-    every = max(1, -(-sum(spans) * per_window // growth.max_rows))
+    most = min(growth.max_rows, growth.series_rows * max(1, len(parts)))
+    every = max(1, -(-sum(spans) * per_window // most))
     columns: list[NDArray[np.float32]] = []
     outcomes: list[Array] = []
     for history, (begin, _), span in zip(histories, parts, spans, strict=True):

@@ -41,19 +41,22 @@ LEAST_SHARE: Final = 0.02
 """A method with a smaller share everywhere is left out of the state."""
 
 
-def combine(replays: Mapping[str, Replay], history: History, plan: Plan) -> Backtest:
+def combine(
+    replays: Mapping[str, Replay], history: History, plan: Plan, usual_weights: Mapping[str, float] = USUAL
+) -> Backtest:
     """Combine methods that were replayed over the same history.
 
     Args:
         replays: By method.
         history: That history.
         plan: How it was split.
+        usual_weights: How much a method weighs without evidence, 1 where it is not named.
     """
     methods = [name for name in replays if name not in LEFT_OUT]
     every = [replays[name].rolled for name in methods]
     forecasts = np.stack([each.forecasts for each in every])
     edges = stretches(plan.horizon_steps, history.step_seconds)
-    usual = np.array([USUAL.get(name, 1.0) for name in methods])
+    usual = np.array([usual_weights.get(name, 1.0) for name in methods])
     weights = _weights(
         forecasts,
         every[0],

@@ -1,5 +1,7 @@
 """Learn a forecaster for every series of a grid: backtest each method, keep the better, report both.
 
+Where there is a fleet, one boosted model over all series is learnt first and mixed in with each series' own methods.
+
 The choice rests on the calibration part and is judged on the part after it, so that the report is evidence and not the
 criterion. The evidence may veto, never choose: a method that turned out worse than the baseline is not put in charge of
 a series, and the report says so, with the figures that it would have had. A series that cannot be learnt from is skipped
@@ -7,9 +9,9 @@ with its reason; it never stops the others.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 import polars as pl
@@ -23,12 +25,25 @@ from maximus_assets.features.grid import to_grid
 from maximus_assets.models.crew import Crew, crew_for
 from maximus_assets.models.fleet import Finished, each
 from maximus_assets.models.forecasting.backtest import Backtest, History, alone, plan, replay
-from maximus_assets.models.forecasting.base import Array
+from maximus_assets.models.forecasting.base import Array, ShortHistoryError
+from maximus_assets.models.forecasting.boosted import DEFAULT, Growth
 from maximus_assets.models.forecasting.combination import NAME as COMBINATION
-from maximus_assets.models.forecasting.combination import combine
+from maximus_assets.models.forecasting.combination import USUAL, combine
+from maximus_assets.models.forecasting.fleetwide import NAME as BOOSTED
+from maximus_assets.models.forecasting.fleetwide import (
+    Fleetwide,
+    Lesson,
+    common_cuts,
+    read,
+    recipe_for,
+    teach,
+)
+from maximus_assets.models.forecasting.fleetwide import replay as replay_of_fleet
 from maximus_assets.models.forecasting.methods import BASELINE, methods
 from maximus_assets.models.forecasting.scoring import HorizonScore, calibration_loss, is_preferred, scores
 from maximus_assets.models.forecasting.today import with_today
+from maximus_assets.pyfuncs.boosted import BoostedFleet
+from maximus_assets.pyfuncs.components import Boosted
 from maximus_assets.pyfuncs.state import SeriesState
 
 CHOICE_DOUBT: Final = 0.25
@@ -74,12 +89,16 @@ class LearntForecaster:
         report: Columns of `REPORT_SCHEMA`.
         skipped: Series (`target/sensor`) -> why nothing was learnt of it.
         fit_seconds: How long it took.
+        fleet: The model of all series, where a state has a share of it.
+        fleet_note: What came of that model, in words.
     """
 
     states: tuple[SeriesState, ...]
     report: pl.DataFrame
     skipped: dict[str, str]
     fit_seconds: float
+    fleet: BoostedFleet | None = None
+    fleet_note: str = ""
 
 
 class UnsolvableError(Permanent):
@@ -91,8 +110,10 @@ def learn(
     step_seconds: int = GRID_SECONDS,
     *,
     progress: Callable[[Finished], None] = lambda _: None,
+    stage: Callable[[str], None] = lambda _: None,
     crew: Crew | None = None,
     events: tuple[Event, ...] = (),
+    growth: Growth = DEFAULT,
 ) -> LearntForecaster:
     """Learn a forecaster for every series; the same grid gives the same answer, whoever does the work.
 
@@ -100,8 +121,10 @@ def learn(
         grid: A telemetry frame on the grid (raw samples are put on it first).
         step_seconds: Width of a bin: a divisor of a day, at least `GRID_SECONDS`.
         progress: Told of each series as it finishes.
+        stage: Told, in words, of what precedes the series: the fleet's model.
         crew: Who does the work; None for the usual one (`crew.crew_for`).
         events: What is known ahead, past and to come, of every series.
+        growth: How the fleet's trees are grown.
 
     Raises:
         ValueError: The step is no divisor of a day or below `GRID_SECONDS`.
@@ -129,10 +152,17 @@ def learn(
         _, sensor, start, length = places[name]
         return replace(_history(whole.slice(start, length), sensor, step_seconds), events=tuple(events))
 
+    names = list(places)
+    fleet, note = _teach(_Loaded(names, load), step_seconds, growth, stage)
+    members = set() if fleet is None else fleet.members(names)
+
+    def task(name: str) -> Task:
+        return Task(load(name), fleet.lesson if fleet is not None and name in members else None)
+
     chosen = crew or crew_for(len(places), SERIES_SECONDS)
     states: list[SeriesState] = []
     rows: list[dict[str, object]] = []
-    for outcome in each(_learn_one, list(places), load, crew=chosen, on_done=progress):
+    for outcome in each(_learn_one, names, task, crew=chosen, on_done=progress):
         if outcome.value is None:
             skipped[outcome.name] = outcome.reason
             continue
@@ -140,18 +170,72 @@ def learn(
         state, found = outcome.value
         states.append(replace(state, target=target, sensor=sensor))
         rows.extend({"target": target, "sensor": sensor, **row} for row in found)
+    sharing = sum(any(isinstance(each, Boosted) for each in state.components) for state in states)
+    if fleet is not None:
+        note += f"; {sharing} of {len(states)} states have a share of it"
     return LearntForecaster(
         states=tuple(states),
         report=pl.DataFrame(rows, schema=REPORT_SCHEMA),
         skipped=skipped,
         fit_seconds=time.perf_counter() - began,
+        fleet=fleet.shipped if fleet is not None and sharing else None,
+        fleet_note=note,
     )
 
 
-def _learn_one(history: History) -> tuple[SeriesState, list[dict[str, object]]]:
+@dataclass(frozen=True)
+class Task:
+    """What a worker is handed.
+
+    Attributes:
+        history: The series.
+        lesson: What the fleet's model says of it; None where it has no part in one.
+    """
+
+    history: History
+    lesson: Lesson | None
+
+
+def _teach(
+    histories: "_Loaded", step_seconds: int, growth: Growth, stage: Callable[[str], None]
+) -> tuple[Fleetwide | None, str]:
+    """The model of all series, and what came of it in words."""
+    try:
+        found = teach(histories, common_cuts(histories), recipe_for(step_seconds), growth=growth, told=stage)
+    except ShortHistoryError as error:
+        return None, f"No boosted model: {error}."
+    return found, (
+        f"Boosted model of {found.shipped.trees} trees over {len(found.cuts)} series, learnt three times in "
+        f"{found.seconds:.1f} s; {sum(each.is_member for each in found.cuts)} could be backtested with it"
+    )
+
+
+class _Loaded(Sequence[History]):
+    """The series of a grid, made when they are asked for: a fleet does not lie in memory a second time."""
+
+    def __init__(self, names: Sequence[str], load: Callable[[str], History]) -> None:
+        self._names, self._load = names, load
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> History: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[History]: ...
+    def __getitem__(self, index: int | slice) -> History | Sequence[History]:
+        if isinstance(index, slice):
+            return _Loaded(self._names[index], self._load)
+        return self._load(self._names[index])
+
+    def __iter__(self) -> Iterator[History]:
+        return map(self._load, self._names)
+
+
+def _learn_one(task: Task) -> tuple[SeriesState, list[dict[str, object]]]:
     """The unit of work of a fleet."""
     try:
-        return learn_series(history)
+        return learn_series(task.history, task.lesson)
     except np.linalg.LinAlgError as error:
         raise UnsolvableError(f"its coefficients cannot be solved for: {error}") from error
 
@@ -174,11 +258,18 @@ class Tried:
         return self.results[self.preferred_name]
 
 
-def try_all(history: History, *, judged_ratio: float | None = None, horizon: int | None = None) -> Tried:
+def try_all(
+    history: History,
+    lesson: Lesson | None = None,
+    *,
+    judged_ratio: float | None = None,
+    horizon: int | None = None,
+) -> Tried:
     """Backtest every method and their combination, and choose between that and the baseline.
 
     Args:
         history: The series.
+        lesson: The fleet's model; of the same step and horizon.
         judged_ratio: Share of the history that is judged; None for `base.split`'s own.
         horizon: How many steps ahead; None for a day.
 
@@ -187,18 +278,25 @@ def try_all(history: History, *, judged_ratio: float | None = None, horizon: int
     """
     found = plan(history, judged_ratio=judged_ratio, horizon=horizon)
     replays = {method.name: replay(method, history, found) for method in methods(history.events)}
+    usual = dict(USUAL)
+    if lesson is not None:
+        usual[BOOSTED] = lesson.usual
+        replays[BOOSTED] = replay_of_fleet(lesson, history, found, replays[BASELINE.name].rolled)
     results = {name: alone(name, each, history, found) for name, each in replays.items()}
-    results[COMBINATION] = combine(replays, history, found)
+    results[COMBINATION] = combine(replays, history, found, usual)
     baseline, step = results[BASELINE.name], history.step_seconds
     loss = calibration_loss(results[COMBINATION], baseline, step)
     return Tried(results, COMBINATION if is_preferred(loss, CHOICE_DOUBT) else BASELINE.name)
 
 
-def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]]:
+def learn_series(
+    history: History, lesson: Lesson | None = None
+) -> tuple[SeriesState, list[dict[str, object]]]:
     """Backtest every method on one series and keep their combination, or the baseline.
 
     Args:
         history: The series.
+        lesson: The fleet's model, where it has part in one.
 
     Returns:
         The chosen state without names, and the report's rows without names.
@@ -206,7 +304,7 @@ def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]
     Raises:
         ShortHistoryError: The history is too short, or has too many holes.
     """
-    tried = try_all(history)
+    tried = try_all(history, lesson)
     baseline = tried.results[BASELINE.name]
     judged = {name: scores(result, baseline, history) for name, result in tried.results.items()}
     is_vetoed = _is_worse(judged[tried.preferred_name])
@@ -222,7 +320,8 @@ def learn_series(history: History) -> tuple[SeriesState, list[dict[str, object]]
         for name, found in judged.items()
         for score in found
     ]
-    return with_today(tried.results[chosen].state, history), rows
+    fleet = None if lesson is None else read(lesson.shipped)
+    return with_today(tried.results[chosen].state, history, fleet), rows
 
 
 def _is_worse(judged: tuple[HorizonScore, ...]) -> bool:

@@ -115,10 +115,10 @@ def test_a_method_that_turned_out_worse_than_the_baseline_is_vetoed():
 def test_a_series_whose_equations_have_no_solution_stops_no_other(monkeypatch):
     learn_series = learn_module.learn_series
 
-    def singular_for_the_flat(history):
+    def singular_for_the_flat(history, lesson):
         if np.ptp(history.values) == 0.0:
             raise np.linalg.LinAlgError("Singular matrix")
-        return learn_series(history)
+        return learn_series(history, lesson)
 
     monkeypatch.setattr(learn_module, "learn_series", singular_for_the_flat)
     learnt = learn(frame({"flat": np.full(24 * 12, 3.0), "good": daily(12)}), STEP)
@@ -130,9 +130,9 @@ def test_linear_algebra_has_one_thread_while_learning(monkeypatch):
     threads: list[int] = []
     learn_series = learn_module.learn_series
 
-    def watched(history):
+    def watched(history, lesson):
         threads.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
-        return learn_series(history)
+        return learn_series(history, lesson)
 
     monkeypatch.setattr(learn_module, "learn_series", watched)
     learn(frame({"a": daily(4)}), STEP)

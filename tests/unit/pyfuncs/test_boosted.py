@@ -7,7 +7,7 @@ from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.models.forecasting.backtest import History
 from maximus_assets.models.forecasting.base import ShortHistoryError
 from maximus_assets.models.forecasting.boosted import BATCH_WINDOWS, Growth, fit, replay
-from maximus_assets.pyfuncs import boosted
+from maximus_assets.pyfuncs import boosted, boosted_features
 from maximus_assets.pyfuncs.boosted import BoostedFleet, load
 from maximus_assets.pyfuncs.boosted_features import Recipe, features, is_warm, stack
 
@@ -179,6 +179,41 @@ def test_fine_bins_are_asked_at_knots_and_filled_in_between():
     assert found.shape == (288,)
     typical = np.abs(np.diff(values)).mean()
     assert np.abs(np.diff(found)).max() < 5 * typical
+
+
+@pytest.mark.parametrize(("step", "steps"), [(300, 1), (300, 4), (300, 12), (300, 13), (300, 288), (3600, 7)])
+def test_fewer_steps_are_the_first_of_all(fleet, step, steps):
+    recipe = Recipe(step, 86_400 // step, 8 * 86_400 // step)
+    if step == 300:
+        fleet = fit([history(demand(seed, days=10, step=step), step) for seed in range(2)], recipe, GROWTH)
+    windows = [demand(seed, days=9, step=step) for seed in (5, 6)]
+    ends = np.full(2, START)
+    some, every = (fleet.ahead(windows, ends, count) for count in (steps, recipe.horizon_steps))
+    assert some.shape == (2, steps)
+    np.testing.assert_array_equal(some, every[:, :steps])
+
+
+def test_however_hollow_a_window_with_one_bin_has_a_forecast_and_one_without_has_none(fleet):
+    one = np.full(700, np.nan)
+    one[-150] = 5.0
+    found = fleet.ahead([one, np.full(700, np.nan), demand(1)[:700]], np.full(3, START), 24)
+    assert np.isfinite(found[[0, 2]]).all()
+    assert np.isnan(found[1]).all()
+
+
+def test_holes_take_the_day_before_or_else_the_last_bin_known():
+    recipe = Recipe(3600, 24, 4 * 24, has_clock=False)
+    whole = np.arange(96.0)
+    window = whole.copy()
+    window[:10] = np.nan
+    window[20:22] = np.nan
+    window[40:60] = np.nan
+    filled = boosted_features._filled(window[None], recipe)[0]
+    assert np.isnan(filled[:10]).all()
+    np.testing.assert_array_equal(filled[20:22], [19.0, 19.0])
+    expected = [*whole[16:20], 19.0, 19.0, *whole[22:36]]
+    np.testing.assert_array_equal(filled[40:60], expected)
+    np.testing.assert_array_equal(boosted_features._filled(whole[None], recipe)[0], whole)
 
 
 def test_features_of_a_repeating_day_say_that_nothing_differs():

@@ -5,6 +5,11 @@ import pytest
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.features.calendar import fourier_columns
+from maximus_assets.models.forecasting.backtest import History
+from maximus_assets.models.forecasting.boosted import Growth, fit
+from maximus_assets.pyfuncs.boosted import BoostedFleet, require
+from maximus_assets.pyfuncs.boosted_features import Recipe
+from maximus_assets.pyfuncs.components import Boosted
 from maximus_assets.pyfuncs.forecasting import predict
 from maximus_assets.pyfuncs.window import SeriesWindow
 
@@ -109,3 +114,66 @@ def test_series_do_not_influence_one_another(make_state):
         (alone,) = predict(by_series(state), [one], 30)
         assert answer.target == state.target
         assert answer.mean == pytest.approx(alone.mean, rel=1e-12, abs=1e-12)
+
+
+def with_share(state, fleet: str, share: float):
+    part = Boosted(method="boosted", step_seconds=3600, minimum_bins=25, horizon_steps=24, fleet=fleet)
+    shares = np.concatenate([np.full(24, 1.0 - share), np.full(24, share)])
+    return replace(state, components=(*state.components, part), weights=shares)
+
+
+@pytest.fixture(scope="module")
+def fleet() -> BoostedFleet:
+    at = np.arange(24 * 20)
+    values = 100.0 + 30.0 * np.sin(2 * np.pi * at / 24) + np.random.default_rng(1).normal(size=len(at))
+    growth = Growth(max_rows=2_000, rounds=5, patience=2, depth=3)
+    return fit([History(values, 0, 3600)], Recipe(3600, 24, 192), growth)
+
+
+@pytest.fixture
+def hourly(make_state):
+    return make_state(step_seconds=3600, horizon_steps=24, season_steps=24, minimum_bins=24)
+
+
+def test_the_fleets_model_has_its_share_and_is_asked_once_for_all(hourly, fleet, monkeypatch):
+    values = np.random.default_rng(2).normal(100.0, 5.0, (3, 200))
+    states = [with_share(replace(hourly, target=name), fleet.digest, 0.25) for name in ("a", "b")]
+    plain = replace(hourly, target="c")
+    windows = [
+        window(row, name, end=3600 * (1_000 + k))
+        for k, (row, name) in enumerate(zip(values, "abc", strict=True))
+    ]
+    calls: list[int] = []
+    ahead = fleet.ahead
+    monkeypatch.setattr(fleet, "ahead", lambda some, *rest: calls.append(len(some)) or ahead(some, *rest))
+    answers = predict(by_series(*states, plain), windows, 6, fleet=fleet)
+    assert calls == [2]
+    ends = np.array([each.end_epoch_seconds for each in windows])
+    trees = ahead(list(values), ends, 6)
+    for row, share in enumerate((0.25, 0.25, 0.0)):
+        seasonal = values[row, -24:-18]
+        assert answers[row].mean == pytest.approx((1 - share) * seasonal + share * trees[row], rel=1e-12)
+
+
+def test_a_share_of_a_model_that_is_not_there_is_refused(hourly, fleet):
+    state = with_share(hourly, fleet.digest, 0.5)
+    asked = by_series(state), [window(np.ones(200), end=3600 * 1_000)], 6
+    with pytest.raises(BadInputError, match=r"shop/demand_count.*there is none"):
+        predict(*asked)
+    with pytest.raises(BadInputError, match="needs the fleet's boosted model ffff"):
+        predict(by_series(with_share(hourly, "f" * 64, 0.5)), *asked[1:], fleet=fleet)
+    with pytest.raises(BadInputError, match="of 3600 s"):
+        require([state], None)
+    require([state], fleet)
+    require([hourly], None)
+
+
+def test_a_model_for_another_horizon_is_refused(hourly, fleet):
+    other = Boosted(
+        method="boosted", step_seconds=3600, minimum_bins=25, horizon_steps=12, fleet=fleet.digest
+    )
+    state = replace(
+        hourly, components=(other,), weights=np.ones(12), lower=hourly.lower[:12], upper=hourly.upper[:12]
+    )
+    with pytest.raises(BadInputError, match="for 12 steps"):
+        require([state], fleet)

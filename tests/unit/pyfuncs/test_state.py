@@ -1,9 +1,11 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.pyfuncs.components import Boosted
 from maximus_assets.pyfuncs.state import dump, load
 
 
@@ -27,6 +29,30 @@ def test_states_survive_the_file_to_the_last_bit(make_state):
     again = load(dump(states))
     assert [state.target for state in again] == ["shop", "api", "empty.ünicode"]
     assert all(before.equals(after) for before, after in zip(states, again, strict=True))
+
+
+def boosted(fleet: str) -> Boosted:
+    return Boosted(method="boosted", step_seconds=300, minimum_bins=300, horizon_steps=288, fleet=fleet)
+
+
+def test_a_share_of_the_fleets_model_survives_the_file_beside_another(make_state):
+    plain = make_state(target="alone")
+    mixed = replace(
+        make_state(),
+        components=(*make_state().components, boosted("0f" * 32)),
+        weights=np.concatenate([np.full(288, 0.25), np.full(288, 0.75)]),
+    )
+    again = load(dump([plain, mixed]))
+    assert again[0].equals(plain)
+    assert again[1].equals(mixed)
+    assert again[1].components[1].fleet == "0f" * 32
+    assert not again[1].components[1].equals(boosted("1f" * 32))
+
+
+@pytest.mark.parametrize("fleet", ["", "0f" * 31, "0F" * 32, "zz" * 32])
+def test_a_share_of_a_model_without_a_digest_cannot_be_made(fleet: str):
+    with pytest.raises(BadInputError, match="SHA-256"):
+        boosted(fleet)
 
 
 def test_no_states_are_a_valid_file():

@@ -1,17 +1,25 @@
 """A version is complete: signature by contract, evidence, card, tags; and it is judged by what it carries."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow.pyfunc
 import numpy as np
 import polars as pl
 import pytest
 from mlflow.models import Model
 
+from maximus_assets.checks.drift import make_reference
+from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.naming import CANDIDATE, FORECASTER, TAG_GATE_PREFIX
 from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT, FORECAST_PARAMS
+from maximus_assets.models.forecasting.backtest import History
+from maximus_assets.models.forecasting.boosted import Growth, fit
 from maximus_assets.models.forecasting.learn import LearntForecaster
+from maximus_assets.pyfuncs.boosted_features import Recipe
 from maximus_assets.pyfuncs.state import dump
+from maximus_assets.registry.card import write_card
 from maximus_assets.registry.gates import judge, packaged_model_reproduces_training
 from maximus_assets.registry.packaging import (
     PROBE_BINS,
@@ -22,6 +30,7 @@ from maximus_assets.registry.packaging import (
 )
 from maximus_assets.registry.promotion import REQUIRED_GATES, unpassed_gates
 from maximus_assets.registry.tracking import Registry
+from serving.predictors.shelf import Named, Shelf
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ def test_a_version_carries_its_evidence_and_becomes_the_candidate(
 
     assert registry.aliases(FORECASTER) == {CANDIDATE: version.number}
     assert dict(version.tags) == {
-        "maximus.contract_version": "2",
+        "maximus.contract_version": "3",
         "maximus.feature_recipe": learnt_shop.origin.feature_recipe,
         "maximus.code_revision": "release:0",
         "maximus.dagster_run_id": "run",
@@ -162,3 +171,72 @@ def test_no_answer_at_all_proves_nothing(learnt_shop) -> None:
     answer = make_probe(learnt_shop.learnt, learnt_shop.grid).answer.clear()
 
     assert not packaged_model_reproduces_training(answer, answer).passed
+
+
+def test_a_fleets_version_carries_its_model_and_answers_as_learning_did(
+    registry: Registry, learnt_fleet, tmp_path: Path
+) -> None:
+    version = log_forecaster(registry, learnt_fleet.learnt, learnt_fleet.grid, learnt_fleet.origin)
+
+    verdicts = {verdict.name: verdict for verdict in judge(registry, version)}
+
+    assert verdicts["packaged_model_reproduces_training"].passed
+    (trees,) = (tmp_path / "artifacts").rglob("fleet.ubj")
+    assert trees.read_bytes() == learnt_fleet.learnt.fleet.dump()
+    card = next((tmp_path / "artifacts").rglob("model_card.md")).read_text()
+    assert "8 of 8 states have a share of it" in card
+
+
+def test_the_kept_champion_of_a_fleet_answers_without_the_registry(learnt_fleet, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    model = save_forecaster(learnt_fleet.learnt, tmp_path / "made")
+    shelf = Shelf(tmp_path / "shelf")
+    shelf.keep(Named("1", "models:/m-1", {}), model)
+    shutil.rmtree(tmp_path / "made")
+    probe = make_probe(learnt_fleet.learnt, learnt_fleet.grid)
+
+    kept = mlflow.pyfunc.load_model(str(shelf.last().files)).unwrap_python_model()
+    answer = kept.predict(None, probe.windows.to_pandas(), {"horizon_steps": probe.horizon_steps})
+
+    assert np.array_equal(answer["mean"].to_numpy(), probe.answer["mean"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-50]), "damaged"),
+        (lambda path: path.write_bytes(b""), "damaged"),
+        (lambda path: path.write_bytes(other_fleet()), "needs the fleet's boosted model"),
+    ],
+    ids=["cut", "empty", "another"],
+)
+def test_a_fleets_model_that_is_damaged_or_another_is_refused_at_load(
+    learnt_fleet, tmp_path: Path, damage, reason: str
+) -> None:
+    model = save_forecaster(learnt_fleet.learnt, tmp_path)
+    damage(model / "artifacts" / "fleet.ubj")
+
+    with pytest.raises(BadInputError, match=reason):
+        mlflow.pyfunc.load_model(str(model))
+
+
+def test_states_without_the_model_they_name_are_not_packaged(learnt_fleet, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"s0/demand_count.*there is none"):
+        save_forecaster(replace(learnt_fleet.learnt, fleet=None), tmp_path)
+
+
+def test_a_forecaster_of_one_series_has_no_fleet_and_its_card_says_why(learnt_shop, tmp_path: Path) -> None:
+    model = save_forecaster(learnt_shop.learnt, tmp_path)
+
+    assert not list(model.rglob("fleet.ubj"))
+    assert "xgboost" not in (model / "requirements.txt").read_text()
+    origin, reference = learnt_shop.origin, make_reference(learnt_shop.grid, learnt_shop.learnt.report)
+    card = write_card(learnt_shop.learnt, learnt_shop.grid, origin.tags(), reference)
+    assert "No boosted model: of 1 series 0 have 5 days" in card
+
+
+def other_fleet() -> bytes:
+    """Whole, and not the one the states name."""
+    values = 100.0 + np.random.default_rng(1).normal(size=24 * 20)
+    growth = Growth(max_rows=500, rounds=2, patience=1, depth=2)
+    return fit([History(values, 0, 3600)], Recipe(3600, 24, 192), growth).dump()
