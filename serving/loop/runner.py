@@ -103,7 +103,7 @@ class Runner:
         self._wall: tuple[float, float] | None = None
         self._needs_warm_up = True
         self._remembered: Sequence[Sample] = ()
-        self._has_garbage = False
+        self._has_new_champion = False
 
     def is_ready(self) -> bool:
         """Whether one look has been had without deciding, and the lease has been seen."""
@@ -188,9 +188,13 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - as in a turn
             LOOP_ERRORS_TOTAL.labels("between_turns", "unknown").inc()
             _log.exception("forecast_not_begun", reason=str(error))
-        if self._has_garbage:
-            self._has_garbage = False
+        if self._has_new_champion:
+            self._has_new_champion = False
+            # The one before holds itself, so only a full collection ends it; what is there now stays until the next
+            # swap, and collections to come need not walk it.
+            gc.unfreeze()
             gc.collect()
+            gc.freeze()
 
     def _failed(self, error: Exception) -> float:
         """Count an error and say how long to pause: longer each time, up to twice the period."""
@@ -341,7 +345,7 @@ class Runner:
     async def _follow_champion(self) -> None:
         if await self._champion.refresh():
             _log.info("champion_changed", version=self._champion.version(), status=self._champion.status())
-            self._has_garbage = True  # the one before, which holds itself
+            self._has_new_champion = True
             await self._beat()
         has_one = bool(self._champion.version())
         await self._clock.sleep(_POLL_SECONDS if has_one else _POLL_WITHOUT_CHAMPION_SECONDS)
