@@ -24,6 +24,8 @@ LONGEST_DECISION: Final = timedelta(days=1)
 """How long one record may go on counting turns. What was still decided at an instant thus began a day before at most,
 which is what keeps a question about the last minutes from going over every decision ever taken."""
 
+_json: Final = json.JSONEncoder(allow_nan=False).encode
+
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -46,8 +48,8 @@ def decision_row(record: DecisionRecord) -> tuple[Any, ...]:
         record.reason,
         None if plan is None else plan.model_dump_json(),
         None if plan is None else plan.digest(),
-        json.dumps(verdicts, allow_nan=False),
-        json.dumps(record.state, allow_nan=False),
+        _json(verdicts) if verdicts else "[]",
+        _json(record.state),
         record.confidence,
         record.model_version,
     )
