@@ -15,8 +15,21 @@ from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR
 MAX_BINS: Final = 50_000_000
 """Most bins of all series together: one stray instant a century away would otherwise fill the memory with absences."""
 
+BATCH_ROWS: Final = 1_000_000
+"""About how many rows are sorted and put into bins at once: that takes some ten times the memory of the rows."""
+
 _BIN = "bin"
+_BATCH = "batch"
 _SERIES = [TARGET, SENSOR]
+_SCHEMA: Final = pl.Schema(
+    {
+        TARGET: pl.String(),
+        SENSOR: pl.String(),
+        OBSERVED_AT: pl.Datetime("us", "UTC"),
+        VALUE: pl.Float64(),
+    }
+)
+_IS_SEEN: Final = pl.col(VALUE).is_not_null() & pl.col(VALUE).is_not_nan()
 
 
 def to_grid(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.DataFrame:
@@ -40,12 +53,59 @@ def to_grid(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.DataFra
             "must be a positive number of seconds", source="grid step", column=str(step_seconds)
         )
     step_us = step_seconds * 1_000_000
+    if _is_grid(frame, step_us) and frame.height <= MAX_BINS:
+        return frame
+    spans = _spans(frame, step_us)
+    _check_span(spans)
+    if frame.height <= BATCH_ROWS:
+        return _binned(frame, step_us)
+    batches = spans.with_columns(
+        ((pl.col("rows").cum_sum() - pl.col("rows")) // BATCH_ROWS).cast(pl.UInt32).alias(_BATCH)
+    ).select(*_SERIES, _BATCH)
+    numbers = pl.concat(
+        [
+            rows.select(_SERIES).join(
+                batches, on=_SERIES, how="left", nulls_equal=True, maintain_order="left"
+            )[_BATCH]
+            for rows in frame.iter_slices(BATCH_ROWS)
+        ]
+    )
+    return pl.concat(
+        [_binned(frame.filter(numbers == number), step_us) for number in batches[_BATCH].unique().sort()]
+        or [_binned(frame.clear(), step_us)]
+    )
+
+
+def _is_grid(frame: pl.DataFrame, step_us: int) -> bool:
+    """Whether putting it on the grid would change nothing: looking costs little, doing it again much."""
+    if frame.schema != _SCHEMA:
+        return False
+    target, sensor, at, value = frame.get_columns()
+    begins = (target.ne_missing(target.shift()) | sensor.ne_missing(sensor.shift())).to_numpy(writable=True)
+    begins[:1] = True
+    ends = np.roll(begins, -1)
+    instants = at.to_physical()
+    is_next = (instants.diff() == step_us).fill_null(value=False).to_numpy()
+    starts = frame.filter(begins)
+    names = starts.select(_SERIES)
+    return bool(
+        (is_next | begins).all()
+        and not at.null_count()
+        and (starts[OBSERVED_AT].to_physical() % step_us == 0).all()
+        and not value.is_nan().any()
+        and not starts[VALUE].null_count()
+        and not frame.filter(ends)[VALUE].null_count()
+        and names.equals(names.unique().sort(*_SERIES))
+    )
+
+
+def _binned(frame: pl.DataFrame, step_us: int) -> pl.DataFrame:
+    """What `to_grid` does, of some series at once."""
     ordered = (
-        frame.filter(pl.col(VALUE).is_not_null() & pl.col(VALUE).is_not_nan())
+        frame.filter(_IS_SEEN)
         .with_columns((pl.col(OBSERVED_AT).dt.epoch("us") // step_us).alias(_BIN))
         .sort(*_SERIES, OBSERVED_AT, VALUE)
     )
-    _check_span(ordered)
     binned = _mean_by_bin(ordered).lazy()
     complete = (
         binned.group_by(_SERIES)
@@ -61,14 +121,28 @@ def to_grid(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.DataFra
     )
 
 
-def _check_span(ordered: pl.DataFrame) -> None:
-    spans = ordered.group_by(_SERIES).agg(
-        bins=pl.col(_BIN).max() - pl.col(_BIN).min() + 1,
-        first=pl.col(OBSERVED_AT).min(),
-        last=pl.col(OBSERVED_AT).max(),
+def _spans(frame: pl.DataFrame, step_us: int) -> pl.DataFrame:
+    """Rows seen, and first and last instant of each series that has any, in order of the series."""
+    parts = [
+        rows.filter(_IS_SEEN)
+        .group_by(_SERIES)
+        .agg(rows=pl.len(), first=pl.col(OBSERVED_AT).min(), last=pl.col(OBSERVED_AT).max())
+        for rows in (frame.iter_slices(BATCH_ROWS) if frame.height else [frame])
+    ]
+    return (
+        pl.concat(parts)
+        .group_by(_SERIES)
+        .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
+        .with_columns(
+            bins=pl.col("last").dt.epoch("us") // step_us - pl.col("first").dt.epoch("us") // step_us + 1
+        )
+        .sort(*_SERIES)
     )
+
+
+def _check_span(spans: pl.DataFrame) -> None:
     if int(spans["bins"].sum()) > MAX_BINS:
-        target, sensor, bins, first, last = spans.sort("bins", *_SERIES).row(-1)
+        target, sensor, _, first, last, bins = spans.sort("bins", *_SERIES).row(-1)
         raise BadInputError(
             f"from {first.isoformat()} to {last.isoformat()} are {bins:,} bins, of all series more than {MAX_BINS:,}; "
             "is an instant wrong?",
