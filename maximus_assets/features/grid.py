@@ -7,6 +7,7 @@ share bins. What was not seen stays missing (null): filling it is a model's deci
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from maximus_assets.contracts.errors import BadInputError
@@ -76,13 +77,35 @@ def to_grid(frame: pl.DataFrame, step_seconds: int = GRID_SECONDS) -> pl.DataFra
     )
 
 
+def series_names(frame: pl.DataFrame) -> pl.DataFrame:
+    """The series of a telemetry frame, each once and in order: columns target and sensor."""
+    parts = [rows.select(_SERIES).unique() for rows in frame.iter_slices(BATCH_ROWS)]
+    return pl.concat([frame.clear().select(_SERIES), *parts]).unique().sort(*_SERIES)
+
+
+def stretches(grid: pl.DataFrame) -> pl.DataFrame:
+    """Where each series of a grid lies in it: columns target, sensor, start (a row) and length (rows), in its order."""
+    starts = np.flatnonzero(_begins(grid))
+    return grid[starts].select(
+        *_SERIES,
+        pl.Series("start", starts, dtype=pl.Int64),
+        pl.Series("length", np.diff(starts, append=grid.height), dtype=pl.Int64),
+    )
+
+
+def _begins(frame: pl.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether a row is of another series than the row before it, shape (rows,)."""
+    target, sensor = frame[TARGET], frame[SENSOR]
+    begins = (target.ne_missing(target.shift()) | sensor.ne_missing(sensor.shift())).to_numpy(writable=True)
+    begins[:1] = True
+    return np.asarray(begins)
+
+
 def _is_grid(frame: pl.DataFrame, step_us: int) -> bool:
     """Whether putting it on the grid would change nothing: looking costs little, doing it again much."""
     if frame.schema != _SCHEMA:
         return False
-    target, sensor, at, value = frame.get_columns()
-    begins = (target.ne_missing(target.shift()) | sensor.ne_missing(sensor.shift())).to_numpy(writable=True)
-    begins[:1] = True
+    at, value, begins = frame[OBSERVED_AT], frame[VALUE], _begins(frame)
     ends = np.roll(begins, -1)
     instants = at.to_physical()
     is_next = (instants.diff() == step_us).fill_null(value=False).to_numpy()
