@@ -7,7 +7,6 @@ fleet's forecasts, and looking for garbage.
 """
 
 import asyncio
-import gc
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -21,6 +20,7 @@ from maximus_assets.contracts.errors import MaximusError, Permanent, Retryable
 from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.heartbeat import Heartbeat
 from serving.knowledge.store import StaleEpochError
+from serving.loop import garbage
 from serving.loop.cycle import Cycle, Memory, Observation, Turn
 from serving.loop.ports import Follows, Leads, Progress, Shadows
 from serving.loop.recorder import Recorder
@@ -143,12 +143,8 @@ class Runner:
         Returns:
             How long the next turn should start after this one did, in seconds.
         """
-        # A full collection walks all that was ever loaded, a champion's million objects with it: a quarter of a second.
-        gc.disable()
-        try:
+        with garbage.left_alone():
             pause = await self._step()
-        finally:
-            gc.enable()
         self._between_turns()
         return pause
 
@@ -190,11 +186,7 @@ class Runner:
             _log.exception("forecast_not_begun", reason=str(error))
         if self._has_new_champion:
             self._has_new_champion = False
-            # The one before holds itself, so only a full collection ends it; what is there now stays until the next
-            # swap, and collections to come need not walk it.
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
+            garbage.settle()
 
     def _failed(self, error: Exception) -> float:
         """Count an error and say how long to pause: longer each time, up to twice the period."""
@@ -343,12 +335,15 @@ class Runner:
         await self._clock.sleep(self._lease.timing.retry_seconds)
 
     async def _follow_champion(self) -> None:
+        await self._look_for_champion()
+        has_one = bool(self._champion.version())
+        await self._clock.sleep(_POLL_SECONDS if has_one else _POLL_WITHOUT_CHAMPION_SECONDS)
+
+    async def _look_for_champion(self) -> None:
         if await self._champion.refresh():
             _log.info("champion_changed", version=self._champion.version(), status=self._champion.status())
             self._has_new_champion = True
             await self._beat()
-        has_one = bool(self._champion.version())
-        await self._clock.sleep(_POLL_SECONDS if has_one else _POLL_WITHOUT_CHAMPION_SECONDS)
 
     async def _follow_challengers(self) -> None:
         """A task of its own: a challenger that loads slowly must not hold up a new champion."""
