@@ -7,7 +7,7 @@ write to an embedded PostgreSQL with fsync and synchronous_commit on. Only its c
 take seconds; a bin closes every twentieth turn, and those turns are in the figures, as are those that take over what was
 forecast. What the loop begins after a turn, for which it has the rest of its period, is waited for and told by itself
 (`beside`). Then the champion is loaded anew while a turn is under way, and swapped (`swap`: that turn and the two after
-it). `--up` also starts the whole product in a folder of its own, fresh and once more.
+it). Processor time beside wall time tells a slow loop from a busy machine. `--up` also starts the whole product in a folder of its own, fresh and once more.
 """
 
 import argparse
@@ -196,16 +196,16 @@ async def turn(loop: ControlLoopRuntime, clock: SteppedClock, count: int, turns:
             closes = int(clock.now().timestamp()) % GRID_SECONDS == 0
             took = await timed(runner.step())
             if number:  # the first one only looks
-                rows.append({"part": "turn", "targets": count, "ms": took, "closes_bin": closes})
+                rows.append({"part": "turn", "targets": count, **took, "closes_bin": closes})
             if (asked := loop.forecaster._task) is not None:  # noqa: SLF001
-                rows.append({"part": "beside", "targets": count, "ms": await timed(asyncio.wait({asked}))})
+                rows.append({"part": "beside", "targets": count, **await timed(asyncio.wait({asked}))})
         for _ in track(range(SWAPS), f"swaps of {count}", console=console):
             await between(loop, clock)
             took, _ = await asyncio.gather(timed(runner.step()), runner._look_for_champion())  # noqa: SLF001
-            rows.append({"part": "swap", "targets": count, "ms": took})
+            rows.append({"part": "swap", "targets": count, **took})
             for _ in range(2):  # the turn that asks the new one, and the one that takes its answer over
                 await between(loop, clock)
-                rows.append({"part": "swap", "targets": count, "ms": await timed(runner.step())})
+                rows.append({"part": "swap", "targets": count, **await timed(runner.step())})
                 if (asked := loop.forecaster._task) is not None:  # noqa: SLF001
                     await asyncio.wait({asked})
         assert runner.progress.turns == turns + 3 * SWAPS, runner.progress
@@ -221,11 +221,12 @@ async def between(loop: ControlLoopRuntime, clock: SteppedClock) -> None:
         await loop.runner._lease.tend()  # noqa: SLF001
 
 
-async def timed(work: Awaitable[object]) -> float:
-    """How long it takes, in ms."""
-    started = time.perf_counter()
+async def timed(work: Awaitable[object]) -> dict[str, float]:
+    """How long it takes, and how much processor time this process uses meanwhile, in ms."""
+    started, used = time.perf_counter(), time.process_time()
     await work
-    return round((time.perf_counter() - started) * 1000, 3)
+    seconds, used = time.perf_counter() - started, time.process_time() - used
+    return {"ms": round(seconds * 1000, 3), "cpu_ms": round(used * 1000, 3)}
 
 
 @contextmanager
@@ -317,7 +318,10 @@ def summarise(rows: Rows) -> dict[str, float | None]:
         "turn_1_target_median_ms": of(figures("turn", "ms", targets=1), middle),
         "turn_1000_targets_ms": of(figures("turn", "ms", targets=1000), p99),
         "turn_1000_targets_median_ms": of(figures("turn", "ms", targets=1000), middle),
+        "turn_1000_targets_cpu_ms": of(figures("turn", "cpu_ms", targets=1000), p99),
+        "turn_1000_targets_median_cpu_ms": of(figures("turn", "cpu_ms", targets=1000), middle),
         "swap_1000_targets_ms": of(figures("swap", "ms", targets=1000), max),
+        "swap_1000_targets_cpu_ms": of(figures("swap", "cpu_ms", targets=1000), max),
         "beside_1000_targets_ms": of(figures("beside", "ms", targets=1000), max),
         "fit_and_backtest_seconds": of(figures("fit_and_backtest", "seconds"), max),
         "up_fresh_seconds": of(figures("up_fresh", "seconds"), max),
