@@ -1,7 +1,6 @@
 """What keeps the loop turning: leading, standing by, failing, stopping."""
 
 import asyncio
-import gc
 from datetime import timedelta
 
 import pytest
@@ -378,40 +377,3 @@ async def test_a_new_champion_is_told_of_at_once(house):
     assert len(house.store.beats) == beats + 2  # one for the turn, one for the champion
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_garbage_is_looked_for_between_turns_and_never_in_one(house, monkeypatch):
-    seen = []
-
-    async def points():
-        seen.append(gc.isenabled())
-
-    monkeypatch.setattr(house.collector, "points", points)
-    await house.turn(2)
-    assert seen == [False, False]
-    assert gc.isenabled()
-
-
-async def test_garbage_is_looked_for_again_after_a_turn_that_was_broken_off(house, crash):
-    house.points.crash_at = house.points.passed
-    with pytest.raises(crash):
-        await house.turn()
-    assert gc.isenabled()
-
-
-async def test_what_is_slow_begins_when_the_turn_is_over_and_cannot_end_the_loop(house, monkeypatch):
-    order = []
-    store_beat = house.store.beat
-
-    async def beat(heartbeat):
-        order.append("beat")
-        await store_beat(heartbeat)
-
-    def proceed():
-        order.append("proceed")
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(house.store, "beat", beat)
-    monkeypatch.setattr(house.cycle, "proceed", proceed)
-    assert await house.turn(2) == [15, 15]
-    assert order == ["beat", "proceed"] * 2
