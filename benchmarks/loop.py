@@ -189,7 +189,7 @@ async def turn(loop: ControlLoopRuntime, clock: SteppedClock, count: int, turns:
     runner, rows = loop.runner, []
     # By the server's clock the benchmark's months are over; the daily upkeep would drop them.
     runner._recorder._maintained_on = clock.now().date()  # noqa: SLF001
-    runner._has_new_champion = True  # noqa: SLF001 - it was there from the start, which nobody told the runner
+    runner._settled_with = ""  # noqa: SLF001 - here it was there from the start, in the product it is loaded beside turns
     async with loop.store, loop.queries:
         for number in track(range(turns + 1), f"turns of {count}", console=console):
             await between(loop, clock)
@@ -201,7 +201,7 @@ async def turn(loop: ControlLoopRuntime, clock: SteppedClock, count: int, turns:
                 rows.append({"part": "beside", "targets": count, **await timed(asyncio.wait({asked}))})
         for _ in track(range(SWAPS), f"swaps of {count}", console=console):
             await between(loop, clock)
-            took, _ = await asyncio.gather(timed(runner.step()), runner._look_for_champion())  # noqa: SLF001
+            took, _ = await asyncio.gather(timed(runner.step()), runner._champion.refresh())  # noqa: SLF001
             rows.append({"part": "swap", "targets": count, **took})
             for _ in range(2):  # the turn that asks the new one, and the one that takes its answer over
                 await between(loop, clock)

@@ -103,7 +103,7 @@ class Runner:
         self._wall: tuple[float, float] | None = None
         self._needs_warm_up = True
         self._remembered: Sequence[Sample] = ()
-        self._has_new_champion = False
+        self._settled_with = champion.version()
 
     def is_ready(self) -> bool:
         """Whether one look has been had without deciding, and the lease has been seen."""
@@ -184,8 +184,8 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - as in a turn
             LOOP_ERRORS_TOTAL.labels("between_turns", "unknown").inc()
             _log.exception("forecast_not_begun", reason=str(error))
-        if self._has_new_champion:
-            self._has_new_champion = False
+        if self._champion.version() != self._settled_with:
+            self._settled_with = self._champion.version()
             garbage.settle()
 
     def _failed(self, error: Exception) -> float:
@@ -335,15 +335,11 @@ class Runner:
         await self._clock.sleep(self._lease.timing.retry_seconds)
 
     async def _follow_champion(self) -> None:
-        await self._look_for_champion()
-        has_one = bool(self._champion.version())
-        await self._clock.sleep(_POLL_SECONDS if has_one else _POLL_WITHOUT_CHAMPION_SECONDS)
-
-    async def _look_for_champion(self) -> None:
         if await self._champion.refresh():
             _log.info("champion_changed", version=self._champion.version(), status=self._champion.status())
-            self._has_new_champion = True
             await self._beat()
+        has_one = bool(self._champion.version())
+        await self._clock.sleep(_POLL_SECONDS if has_one else _POLL_WITHOUT_CHAMPION_SECONDS)
 
     async def _follow_challengers(self) -> None:
         """A task of its own: a challenger that loads slowly must not hold up a new champion."""

@@ -42,3 +42,13 @@ async def test_what_is_slow_begins_when_the_turn_is_over_and_cannot_end_the_loop
     monkeypatch.setattr(house.cycle, "proceed", proceed)
     assert await house.turn(2) == [15, 15]
     assert order == ["beat", "proceed"] * 2
+
+
+async def test_a_new_champion_is_left_out_of_collections_once_after_the_turn_it_came_in(house, monkeypatch):
+    settled = []
+    monkeypatch.setattr("serving.loop.garbage.settle", lambda: settled.append(gc.isenabled()))
+    await house.turn(2)
+    assert settled == []
+    monkeypatch.setattr(house.champion, "version", lambda: "8")
+    await house.turn(3)
+    assert settled == [True]
