@@ -88,8 +88,8 @@ def history(count: int, days: int) -> pl.DataFrame:
     parts = []
     for seed in track(range(count), f"simulate {count}", console=console):
         samples = Plant(seed).samples(f"t{seed:04}", END - timedelta(days=days), END, GRID_SECONDS)
-        parts.append(samples.filter(pl.col(SENSOR) == DEMAND))
-    return to_grid(pl.concat(parts))
+        parts.append(to_grid(samples.filter(pl.col(SENSOR) == DEMAND)))
+    return pl.concat(parts)
 
 
 def measure_learning(grid: pl.DataFrame, count: int) -> tuple[dict[str, Any], LearntForecaster]:

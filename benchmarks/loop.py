@@ -3,9 +3,11 @@
     .venv/bin/python -m benchmarks.loop [--up] [--quick] [--out FILE]
 
 A turn is measured whole: collecting, the window, forecasts by a packaged champion through MLflow, planning, and every
-write to an embedded PostgreSQL with fsync and synchronous_commit on. Only its clock is stepped, so that sixty turns
-take seconds; a bin closes every twentieth turn, and those turns are in the figures. `--up` also starts the whole
-product in a folder of its own, fresh and once more.
+write to an embedded PostgreSQL with fsync and synchronous_commit on. Only its clock is stepped, so that a hundred turns
+take seconds; a bin closes every twentieth turn, and those turns are in the figures, as are those that take over what was
+forecast. What the loop begins after a turn, for which it has the rest of its period, is waited for and told by itself
+(`beside`). Then the champion is loaded anew while a turn is under way, and swapped (`swap`: that turn and the two after
+it). Processor time beside wall time tells a slow loop from a busy machine. `--up` also starts the whole product in a folder of its own, fresh and once more.
 """
 
 import argparse
@@ -17,12 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow.pyfunc
 import numpy as np
@@ -48,6 +50,10 @@ from serving.supervisor.postgres import EmbeddedPostgres
 from serving.supervisor.provision import DatabaseUrls
 from serving.wiring import ControlLoopRuntime, build_loop
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+SWAPS = 3
 DEMAND = "request_rate_per_second"
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 console = Console()
@@ -71,12 +77,26 @@ class SteppedClock(SystemClock):
         return self.elapsed
 
 
-class Fixed(Catalogue):
-    """A catalogue that holds one version and asks nobody."""
+class Packaged(Catalogue):
+    """A catalogue of one packaged champion that asks nobody; every look finds it published anew.
 
-    def __init__(self, loaded: Loaded) -> None:
+    Args:
+        files: The package.
+    """
+
+    def __init__(self, files: Path) -> None:
         super().__init__("benchmark")
-        self._champion = loaded
+        self._files = files
+        self._champion = load(files, "1")
+
+    async def refresh(self, probe: "pd.DataFrame | None" = None) -> bool:
+        """Load the package aside, let it answer, and swap it in under the next number."""
+        self.swaps += 1
+        found = await asyncio.to_thread(load, self._files, str(1 + self.swaps))
+        if probe is not None:
+            await asyncio.to_thread(found.predict, probe, 1)
+        self._champion = found
+        return True
 
 
 def measure_collect(rounds: int) -> Rows:
@@ -113,11 +133,21 @@ def measure_learning() -> tuple[Rows, LearntForecaster, pl.DataFrame]:
     return [row], learnt, grid
 
 
-def package(learnt: LearntForecaster, count: int, folder: Path) -> Loaded:
-    """A champion that knows `count` services, packaged and loaded as the product does it."""
+def save(learnt: LearntForecaster, count: int, folder: Path) -> Path:
+    """A champion that knows `count` services, packaged as the product does it."""
     states = tuple(replace(learnt.states[0], target=f"t{k}") for k in range(count))
-    model = mlflow.pyfunc.load_model(str(save_forecaster(replace(learnt, states=states), folder)))
-    return Loaded("1", lambda frame, steps: model.predict(frame, params={"horizon_steps": steps}), 0.0)
+    return save_forecaster(replace(learnt, states=states), folder)
+
+
+def load(files: Path, version: str) -> Loaded:
+    """A packaged champion, loaded as the product does it."""
+    model = mlflow.pyfunc.load_model(str(files))
+    return Loaded(version, lambda frame, steps: model.predict(frame, params={"horizon_steps": steps}), 0.0)
+
+
+def package(learnt: LearntForecaster, count: int, folder: Path) -> Loaded:
+    """Both."""
+    return load(save(learnt, count, folder), "1")
 
 
 def measure_turns(
@@ -139,7 +169,7 @@ def measure_turns(
             folder,
         ).model_copy(update={"targets": targets})
         clock = SteppedClock(START)
-        loop = build_loop(found, clock=clock, catalogue=Fixed(package(learnt, count, folder)))
+        loop = build_loop(found, clock=clock, catalogue=Packaged(save(learnt, count, folder)))
         fill_windows(loop, grid, clock.now())
         return asyncio.run(turn(loop, clock, count, turns))
 
@@ -159,21 +189,44 @@ async def turn(loop: ControlLoopRuntime, clock: SteppedClock, count: int, turns:
     runner, rows = loop.runner, []
     # By the server's clock the benchmark's months are over; the daily upkeep would drop them.
     runner._recorder._maintained_on = clock.now().date()  # noqa: SLF001
+    runner._settled_with = ""  # noqa: SLF001 - here it was there from the start, in the product it is loaded beside turns
     async with loop.store, loop.queries:
         for number in track(range(turns + 1), f"turns of {count}", console=console):
-            for _ in range(3):
-                clock.elapsed += COLLECT_SECONDS / 3
-                await runner._lease.tend()  # noqa: SLF001
+            await between(loop, clock)
             closes = int(clock.now().timestamp()) % GRID_SECONDS == 0
-            started = time.perf_counter()
-            await runner.step()
-            took = (time.perf_counter() - started) * 1000
+            took = await timed(runner.step())
             if number:  # the first one only looks
-                rows.append({"part": "turn", "targets": count, "ms": round(took, 3), "closes_bin": closes})
-        assert runner.progress.turns == turns, runner.progress
+                rows.append({"part": "turn", "targets": count, **took, "closes_bin": closes})
+            if (asked := loop.forecaster._task) is not None:  # noqa: SLF001
+                rows.append({"part": "beside", "targets": count, **await timed(asyncio.wait({asked}))})
+        for _ in track(range(SWAPS), f"swaps of {count}", console=console):
+            await between(loop, clock)
+            took, _ = await asyncio.gather(timed(runner.step()), runner._champion.refresh())  # noqa: SLF001
+            rows.append({"part": "swap", "targets": count, **took})
+            for _ in range(2):  # the turn that asks the new one, and the one that takes its answer over
+                await between(loop, clock)
+                rows.append({"part": "swap", "targets": count, **await timed(runner.step())})
+                if (asked := loop.forecaster._task) is not None:  # noqa: SLF001
+                    await asyncio.wait({asked})
+        assert runner.progress.turns == turns + 3 * SWAPS, runner.progress
         await loop.forecaster.aclose()
         await runner._lease.release()  # noqa: SLF001
     return rows
+
+
+async def between(loop: ControlLoopRuntime, clock: SteppedClock) -> None:
+    """A period passes, in which the lease is tended."""
+    for _ in range(3):
+        clock.elapsed += COLLECT_SECONDS / 3
+        await loop.runner._lease.tend()  # noqa: SLF001
+
+
+async def timed(work: Awaitable[object]) -> dict[str, float]:
+    """How long it takes, and how much processor time this process uses meanwhile, in ms."""
+    started, used = time.perf_counter(), time.process_time()
+    await work
+    seconds, used = time.perf_counter() - started, time.process_time() - used
+    return {"ms": round(seconds * 1000, 3), "cpu_ms": round(used * 1000, 3)}
 
 
 @contextmanager
@@ -265,6 +318,11 @@ def summarise(rows: Rows) -> dict[str, float | None]:
         "turn_1_target_median_ms": of(figures("turn", "ms", targets=1), middle),
         "turn_1000_targets_ms": of(figures("turn", "ms", targets=1000), p99),
         "turn_1000_targets_median_ms": of(figures("turn", "ms", targets=1000), middle),
+        "turn_1000_targets_cpu_ms": of(figures("turn", "cpu_ms", targets=1000), p99),
+        "turn_1000_targets_median_cpu_ms": of(figures("turn", "cpu_ms", targets=1000), middle),
+        "swap_1000_targets_ms": of(figures("swap", "ms", targets=1000), max),
+        "swap_1000_targets_cpu_ms": of(figures("swap", "cpu_ms", targets=1000), max),
+        "beside_1000_targets_ms": of(figures("beside", "ms", targets=1000), max),
         "fit_and_backtest_seconds": of(figures("fit_and_backtest", "seconds"), max),
         "up_fresh_seconds": of(figures("up_fresh", "seconds"), max),
         "up_resume_seconds": of(figures("up_resume", "seconds"), max),

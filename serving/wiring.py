@@ -4,7 +4,6 @@ Production, demo and tests are built here; what a test wants to be different it 
 """
 
 import asyncio
-import gc
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -91,10 +90,6 @@ class ChampionFollower:
         if is_changed:
             PREDICTORS_SWAPS_TOTAL.labels(self.catalogue.model).inc()
             show_champion(self.catalogue.model, self.version())
-            # What was loaded stays until the next swap: a full collection need not walk its million objects inside a turn.
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
         return is_changed
 
     def version(self) -> str:

@@ -1,15 +1,18 @@
 """What the rooms of the loop hand to one another: the window that was seen, and what it amounts to."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from maximus_assets.contracts.base import Contract, Instant, Name
 from maximus_assets.contracts.prediction import Forecast
 
 
-class Reading(Contract):
+class Reading(NamedTuple):
     """The present value of one sensor after its missing-data policy was applied.
+
+    A plain tuple, for ten thousand are made every turn of a large fleet, each from a sample that was checked when it
+    came in: the sensor is in the catalogue, the value plausible, the instant aware.
 
     Attributes:
         sensor: The sensor.
@@ -66,7 +69,7 @@ class Situation(Contract):
     Attributes:
         target: The target.
         at: The turn's instant.
-        readings: Sensor -> reading.
+        readings: Sensor -> reading; taken as it is, for it is made in the same turn.
         demand_sensor: The sensor the target is sized by.
         forecast: What is expected of it.
         severity: `normal`, `warning` or `critical`: the worst of the readings against the catalogue's thresholds.
@@ -77,7 +80,7 @@ class Situation(Contract):
 
     target: Name
     at: Instant
-    readings: dict[str, Reading]
+    readings: SkipValidation[dict[str, Reading]]
     demand_sensor: Name
     forecast: Forecast
     severity: Literal["normal", "warning", "critical"] = "normal"

@@ -106,13 +106,18 @@ def response_p95_seconds(*, arrivals_per_second: float, service_seconds: float, 
         low, above = high, below
         high *= 2.0
         below = excess(high)
+    kept = (
+        0  # which end the step before left where it was: only one that stays again is given half its weight
+    )
     while high - low > _RELATIVE_PRECISION * high and above > _RELATIVE_PRECISION < -below:
         at_seconds = low + (high - low) * above / (above - below)
         found = excess(at_seconds)
         if found > 0.0:
-            low, above, below = at_seconds, found, 0.5 * below
+            low, above, below = at_seconds, found, 0.5 * below if kept == 1 else below
+            kept = 1
         else:
-            high, below, above = at_seconds, found, 0.5 * above
+            high, below, above = at_seconds, found, 0.5 * above if kept == -1 else above
+            kept = -1
     return high if -below < above else low
 
 

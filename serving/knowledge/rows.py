@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from maximus_assets.contracts.decision import DecisionRecord
+from maximus_assets.contracts.prediction import Forecast
 from maximus_assets.contracts.telemetry import Sample
 
 DECISION_COLUMNS: Final = (
@@ -22,6 +23,8 @@ DECISION_COLUMNS: Final = (
 LONGEST_DECISION: Final = timedelta(days=1)
 """How long one record may go on counting turns. What was still decided at an instant thus began a day before at most,
 which is what keeps a question about the last minutes from going over every decision ever taken."""
+
+_json: Final = json.JSONEncoder(allow_nan=False).encode
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -45,8 +48,8 @@ def decision_row(record: DecisionRecord) -> tuple[Any, ...]:
         record.reason,
         None if plan is None else plan.model_dump_json(),
         None if plan is None else plan.digest(),
-        json.dumps(verdicts, allow_nan=False),
-        json.dumps(record.state, allow_nan=False),
+        _json(verdicts) if verdicts else "[]",
+        _json(record.state),
         record.confidence,
         record.model_version,
     )
@@ -77,6 +80,27 @@ def copy_text(samples: Iterable[Sample]) -> str:
             raise ValueError(message)
         lines.append(f"{_checked(target)}\t{_checked(sensor)}\t{_instant(at)}\t{float(value)!r}\n")
     return "".join(lines)
+
+
+def forecast_text(forecasts: Iterable[Forecast]) -> str:
+    """The points of forecasts in COPY's text format; target, sensor, issued_at, at, mean, lower, upper, version."""
+    lines = []
+    for one in forecasts:
+        head = f"{_checked(one.target)}\t{_checked(one.sensor)}\t{_instant(one.issued_at)}\t"
+        tail = f"\t{_escaped(one.model_version)}\n"
+        lines += [
+            f"{head}{_instant(point.at)}\t{point.mean!r}\t{point.lower!r}\t{point.upper!r}{tail}"
+            for point in one.points
+        ]
+    return "".join(lines)
+
+
+@lru_cache(maxsize=16)
+def _escaped(text: str) -> str:
+    """Any text as COPY reads it: backslash first, or what it marks would be marked again."""
+    for plain, marked in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(plain, marked)
+    return text
 
 
 @lru_cache(maxsize=65536)

@@ -20,7 +20,7 @@ from maximus_assets.contracts.prediction import Forecast, JudgedForecasts
 from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.connect import CHANNEL, Pooled
 from serving.knowledge.heartbeat import Heartbeat, LoopState
-from serving.knowledge.rows import copy_text, decision_row
+from serving.knowledge.rows import copy_text, decision_row, forecast_text
 
 __all__ = ["Heartbeat", "KnowledgeStore", "LoopState", "StaleEpochError"]
 
@@ -39,6 +39,11 @@ INSERT INTO knowledge.metrics (target, sensor, observed_at, value)
 SELECT * FROM unnest(%b::text[], %b::text[], %b::timestamptz[], %b::float8[])
 ON CONFLICT DO NOTHING
 """
+
+_COPY_SAMPLES: Final = "COPY knowledge.metrics (target, sensor, observed_at, value) FROM STDIN"
+_COPY_FORECASTS: Final = (
+    "COPY knowledge.forecasts (target, sensor, issued_at, at, mean, lower, upper, model_version) FROM STDIN"
+)
 
 _INSERT_FORECASTS: Final = """
 INSERT INTO knowledge.forecasts (target, sensor, issued_at, at, mean, lower, upper, model_version)
@@ -111,7 +116,7 @@ class KnowledgeStore(Pooled):
         instants = [sample.observed_at for sample in samples]
         async with self._connection() as connection:
             try:
-                await _with_partitions(connection, instants, lambda: _copy_samples(connection, text))
+                await _with_partitions(connection, instants, lambda: _copy(connection, _COPY_SAMPLES, text))
             except psycopg.errors.UniqueViolation:
                 columns = [list(column) for column in zip(*samples, strict=True)]
                 await _with_partitions(
@@ -123,20 +128,25 @@ class KnowledgeStore(Pooled):
 
         Forecasts without points leave no trace here: what was missing is in the decision that went without.
         """
-        rows = [
-            (f.target, f.sensor, f.issued_at, p.at, p.mean, p.lower, p.upper, f.model_version)
-            for f in forecasts
-            for p in f.points
-        ]
-        if not rows:
+        told = [one for one in forecasts if one.points]
+        if not told:
             return
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        instants = [row[2] for row in rows]
+        text = forecast_text(told)
+        instants = [one.issued_at for one in told]
         async with self._connection() as connection, connection.transaction():
-            await _with_partitions(
-                connection, instants, lambda: connection.execute(_INSERT_FORECASTS, columns)
-            )
-            targets = sorted({row[0] for row in rows})
+            try:
+                await _with_partitions(connection, instants, lambda: _copy(connection, _COPY_FORECASTS, text))
+            except psycopg.errors.UniqueViolation:
+                rows = (
+                    (f.target, f.sensor, f.issued_at, p.at, p.mean, p.lower, p.upper, f.model_version)
+                    for f in told
+                    for p in f.points
+                )
+                columns = [list(column) for column in zip(*rows, strict=True)]
+                await _with_partitions(
+                    connection, instants, lambda: connection.execute(_INSERT_FORECASTS, columns)
+                )
+            targets = sorted({one.target for one in told})
             await _announce(
                 connection, {"kind": "forecast", "count": len(targets), "targets": targets[:_IDS_ANNOUNCED]}
             )
@@ -263,9 +273,6 @@ async def _with_partitions(
             await write()
 
 
-async def _copy_samples(connection: AsyncConnection, text: str) -> None:
-    async with (
-        connection.cursor() as cursor,
-        cursor.copy("COPY knowledge.metrics (target, sensor, observed_at, value) FROM STDIN") as copy,
-    ):
+async def _copy(connection: AsyncConnection, statement: str, text: str) -> None:
+    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
         await copy.write(text)

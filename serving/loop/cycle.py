@@ -55,6 +55,10 @@ class Expects(Protocol):
         """Forecasts for windows that end at a bin."""
         ...
 
+    def proceed(self) -> None:
+        """Begin what takes longer than a turn has; does not wait."""
+        ...
+
 
 @dataclass
 class Memory:
@@ -224,6 +228,10 @@ class Cycle:
             frozen_sensors=sum(one.is_frozen for known in readings.values() for one in known.values()),
             own_concerns=judge_readings(self.readings(PRODUCT, now))[1],
         )
+
+    def proceed(self) -> None:
+        """A turn is over: begin what was left for the time until the next one. Does not wait."""
+        self._forecaster.proceed()
 
     def readings(self, target: str, now: datetime) -> dict[str, Reading]:
         """What is known of a target, each sensor under its own policy."""

@@ -2,7 +2,8 @@
 
 One task turns, one tends the lease, one follows the champion; a thread watches that turns end. The rules:
 nothing is decided before one look without deciding, nor while the lease is not held; an error that nobody foresaw slows
-the turns and never ends them; the lease is given back on the way out.
+the turns and never ends them; the lease is given back on the way out. What can wait is done between the turns: a large
+fleet's forecasts, and looking for garbage.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from maximus_assets.contracts.errors import MaximusError, Permanent, Retryable
 from maximus_assets.contracts.telemetry import Sample
 from serving.knowledge.heartbeat import Heartbeat
 from serving.knowledge.store import StaleEpochError
+from serving.loop import garbage
 from serving.loop.cycle import Cycle, Memory, Observation, Turn
 from serving.loop.ports import Follows, Leads, Progress, Shadows
 from serving.loop.recorder import Recorder
@@ -101,6 +103,7 @@ class Runner:
         self._wall: tuple[float, float] | None = None
         self._needs_warm_up = True
         self._remembered: Sequence[Sample] = ()
+        self._settled_with = champion.version()
 
     def is_ready(self) -> bool:
         """Whether one look has been had without deciding, and the lease has been seen."""
@@ -140,6 +143,12 @@ class Runner:
         Returns:
             How long the next turn should start after this one did, in seconds.
         """
+        with garbage.left_alone():
+            pause = await self._step()
+        self._between_turns()
+        return pause
+
+    async def _step(self) -> float:
         started = self._clock.monotonic()
         turns_before = self.progress.turns
         try:
@@ -167,6 +176,17 @@ class Runner:
             LOOP_ERRORS_TOTAL.labels("beat", "unknown").inc()
             _log.exception("heartbeat_failed", reason=str(error))
         return pause
+
+    def _between_turns(self) -> None:
+        """What would make a turn slow and nothing in it waits for."""
+        try:
+            self._cycle.proceed()
+        except Exception as error:  # noqa: BLE001 - as in a turn
+            LOOP_ERRORS_TOTAL.labels("between_turns", "unknown").inc()
+            _log.exception("forecast_not_begun", reason=str(error))
+        if self._champion.version() != self._settled_with:
+            self._settled_with = self._champion.version()
+            garbage.settle()
 
     def _failed(self, error: Exception) -> float:
         """Count an error and say how long to pause: longer each time, up to twice the period."""

@@ -28,6 +28,10 @@ _WEEK: Final = 7 * 24 * _HOUR
 _LEAST: Final = 24 * _HOUR
 """Bins a series must have seen before the last hour, for the last hour to be called unusual."""
 
+_DRIFT_TURNS: Final = 2
+"""How many turns after a bin closed its drift is looked at: the one that closes it asks for forecasts and the next one
+takes them over; and in a thread, for quantiles of a thousand windows take longer than the event loop may stand still."""
+
 _OUTERMOST: Final = 0.005
 """On either side: a hundredth altogether."""
 
@@ -58,7 +62,7 @@ class ChampionSource:
         self._trained_at = trained_at
         self._last: dict[str, tuple[float, float]] = {}
         self._bin: datetime | None = None
-        self._is_drift_due = False
+        self._turns_to_drift = 0
         self._samples: list[Sample] = []
 
     @property
@@ -71,15 +75,14 @@ class ChampionSource:
         windows = self._windows()
         closed = windows.last_closed_at(now)
         if closed != self._bin:
-            self._bin, self._is_drift_due = closed, True
+            self._bin, self._turns_to_drift = closed, _DRIFT_TURNS
             found = self._of_forecasts(windows, windows.last_values(now), closed)
             self._samples = self._told(found | self._of_time(closed), closed)
-        elif self._is_drift_due:
-            # A turn later, for the turn in which a bin closes has the new forecasts to wait for; and in a thread, for
-            # quantiles of a thousand windows take longer than the event loop may stand still.
-            self._is_drift_due = False
-            drift = await asyncio.to_thread(drift_ratio, windows.values(now))
-            self._samples = [*self._samples, *self._told({"model_input_drift_ratio": drift}, closed)]
+        elif self._turns_to_drift:
+            self._turns_to_drift -= 1
+            if not self._turns_to_drift:
+                drift = await asyncio.to_thread(drift_ratio, windows.values(now))
+                self._samples = [*self._samples, *self._told({"model_input_drift_ratio": drift}, closed)]
         return self._samples
 
     def _told(self, found: Mapping[str, float | None], closed: datetime) -> list[Sample]:

@@ -58,7 +58,9 @@ class LatestValues:
                 self.refused[sample.sensor, "future"] += 1
             else:
                 kept.append(sample)
-                of_target = self._values.setdefault(sample.target, {})
+                of_target = self._values.get(sample.target)
+                if of_target is None:
+                    of_target = self._values[sample.target] = {}
                 before = of_target.get(sample.sensor)
                 if before is None or before.sample.observed_at > limit:  # seen before the clock was set back
                     of_target[sample.sensor] = Seen(sample, sample.observed_at)
@@ -80,8 +82,10 @@ class LatestValues:
 
 def _unchanged_since(sensor: Sensor, before: Seen, sample: Sample) -> datetime:
     """Since when the value has not changed; nobody knows what it was during a gap, so that starts anew."""
+    if sample.value != before.sample.value:
+        return sample.observed_at
     gap = (sample.observed_at - before.sample.observed_at).total_seconds()
-    if sample.value != before.sample.value or gap > sensor.staleness_limit_seconds:
+    if gap > sensor.staleness_limit_seconds:
         return sample.observed_at
     return before.since
 
@@ -105,7 +109,9 @@ def read(sensor: Sensor, seen: Seen | None, now: datetime) -> Reading:
         )
     sample = seen.sample
     age = abs((now - sample.observed_at).total_seconds())
-    is_frozen = sensor.is_frozen(sample.value, (sample.observed_at - seen.since).total_seconds())
+    is_frozen = seen.since is not sample.observed_at and sensor.is_frozen(
+        sample.value, (sample.observed_at - seen.since).total_seconds()
+    )
     if age <= sensor.staleness_limit_seconds and not is_frozen:
         return Reading(sensor=sensor.name, value=sample.value, observed_at=sample.observed_at, is_fresh=True)
     if is_frozen:  # it was good while it could still be told from one that stands still

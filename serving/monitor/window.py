@@ -201,13 +201,21 @@ class GridWindows:
 
     def _last_bins(self, now: datetime, bins: int) -> Floats:
         last = int(now.timestamp() // self._step) - 1
-        numbers = np.arange(last - bins + 1, last + 1)
-        columns = numbers % self._capacity
-        seen = (
-            (self._counts[:, columns] > 0) & (numbers <= self._head) & (numbers > self._head - self._capacity)
-        )
-        means: Floats = np.full(seen.shape, np.nan)
-        np.divide(self._sums[:, columns], self._counts[:, columns], out=means, where=seen)
+        means: Floats = np.full((len(self.series), bins), np.nan)
+        first = max(last - bins, self._head - self._capacity) + 1
+        end = min(last, self._head) + 1
+        while first < end:  # at most twice: up to the ring's end, and from its start on
+            column = first % self._capacity
+            count = min(end - first, self._capacity - column)
+            of = slice(column, column + count)
+            place = first - (last - bins + 1)
+            np.divide(
+                self._sums[:, of],
+                self._counts[:, of],
+                out=means[:, place : place + count],
+                where=self._counts[:, of] > 0,
+            )
+            first += count
         return means
 
     def seen_bins(self) -> npt.NDArray[np.int64]:

@@ -1,14 +1,15 @@
 """Live windows in, forecasts out: asked of the champion once for each closed bin or new champion, never more often.
 
-A large fleet's forecast takes longer than a turn has. So it is computed beside the loop: a turn waits a little, and
-goes on with the forecasts it has if that is not enough; what a forecast knew is written on it (`issued_at`).
+A large fleet's forecast takes longer than a turn has. So it is computed beside the loop: for a few series a turn waits
+a little; for more than `CHUNK` it does not even begin before the turn is over (`proceed`), for a thread that computes
+slows the turn down by as much, and the turn after it has the answer. What a forecast knew is written on it (`issued_at`).
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ _log = structlog.get_logger("maximus.predictors")
 Floats = npt.NDArray[np.float64]
 
 CHUNK: Final = 100
-"""Series asked for in one call: bounds the memory of a call, about 20 MB."""
+"""Series asked for in one call: bounds the memory of a call, about 20 MB. A turn waits for no more than one call."""
 
 _REASONS: Final = {
     "cold": "the live window is too short or has too many holes",
@@ -53,6 +54,15 @@ class Forecasts:
     is_new: bool
 
 
+class _Due(NamedTuple):
+    """A question that is to be asked: of which version, and what."""
+
+    loaded: Loaded
+    series: tuple[Series, ...]
+    windows: Callable[[], Floats]
+    end_at: datetime
+
+
 @dataclass
 class Forecaster:
     """Asks the champion and remembers its answers.
@@ -65,7 +75,8 @@ class Forecaster:
         failure: Why, the last time; empty when the last answer came.
         frame: The windows asked for last; a new version has to answer them before it is used.
         notice: What the registry says of the champion: why it is gone, or why it is an older one; mostly nothing.
-        answered: Told of every answer with the windows it was made from, so that others can be asked the same.
+        answered: Told of every answer, as soon as it is there, with the windows it was made from, so that others can be
+            asked the same.
     """
 
     champion: Callable[[], Loaded | None]
@@ -78,8 +89,8 @@ class Forecaster:
     answered: Callable[[Sequence[Series], Floats, datetime, Mapping[str, Forecast]], None] | None = None
     _asked: tuple[datetime, str] | None = None
     _answers: dict[str, Forecast] = field(default_factory=dict)
+    _due: "_Due | None" = None
     _task: "asyncio.Task[dict[str, Forecast]] | None" = None
-    _question: tuple[Sequence[Series], Floats, datetime] | None = None
 
     async def forecasts(
         self, series: Sequence[Series], windows: Callable[[], Floats], end_at: datetime
@@ -96,15 +107,30 @@ class Forecaster:
         why = self.notice() if loaded is None else ""
         asked = (end_at, why if loaded is None else loaded.version)
         if self._task is None and asked != self._asked:
-            self._asked = asked
+            self._asked, self._due = asked, None
             if loaded is None:
                 self._answers = {one.target: _without_champion(one, end_at, why) for one in series}
                 return Forecasts(self._answers, is_new=True)
-            self._question = question = (tuple(series), windows(), end_at)
-            self._task = asyncio.create_task(asyncio.to_thread(self._ask, loaded, *question), name="forecast")
+            self._due = _Due(loaded, tuple(series), windows, end_at)
+            if len(series) <= CHUNK:
+                self.proceed()
         is_new = await self._settle()
         missing = {one.target: _not_yet(one, end_at) for one in series if one.target not in self._answers}
         return Forecasts({**self._answers, **missing}, is_new=is_new)
+
+    def proceed(self) -> None:
+        """Begin to ask what a turn left for the time after it; does not wait.
+
+        To be called once a turn is over, before anything new is taken into the windows.
+        """
+        if self._due is None or self._task is not None:
+            return
+        (loaded, series, windows, end_at), self._due = self._due, None
+        values = windows()
+        self._task = asyncio.create_task(
+            asyncio.to_thread(self._ask, loaded, series, values, end_at), name="forecast"
+        )
+        self._task.add_done_callback(lambda task: self._tell(task, series, values, end_at))
 
     async def _settle(self) -> bool:
         """Take over the running answer if it comes in time."""
@@ -123,16 +149,20 @@ class Forecaster:
             return False
         self.failure = ""
         self._answers = task.result()
-        self._tell()
         return True
 
-    def _tell(self) -> None:
+    def _tell(
+        self,
+        task: "asyncio.Task[dict[str, Forecast]]",
+        series: Sequence[Series],
+        values: Floats,
+        end_at: datetime,
+    ) -> None:
         """Hand answer and windows on; whoever listens cannot take the answer away."""
-        question, self._question = self._question, None
-        if self.answered is None or question is None:
+        if self.answered is None or task.cancelled() or task.exception() is not None:
             return
         try:
-            self.answered(*question, self._answers)
+            self.answered(series, values, end_at, task.result())
         except Exception as error:  # noqa: BLE001 - the listener is no part of a turn
             _log.exception("answer_not_handed_on", reason=str(error))
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maximus_assets.features import grid as grid_module
 from maximus_assets.features.grid import to_grid
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -65,3 +66,68 @@ def test_the_order_of_rows_does_not_show_in_the_grid(samples, random):
     shuffled = samples.copy()
     random.shuffle(shuffled)
     assert to_grid(frame(shuffled)).equals(to_grid(frame(samples)))
+
+
+@settings(deadline=None)
+@given(SAMPLES, st.integers(1, 20))
+def test_series_put_into_bins_a_few_at_a_time_give_the_same_grid(samples, rows: int):
+    before = grid_module.BATCH_ROWS
+    whole = to_grid(frame(samples))
+    grid_module.BATCH_ROWS = rows
+    try:
+        assert to_grid(frame(samples)).equals(whole)
+    finally:
+        grid_module.BATCH_ROWS = before
+
+
+@settings(deadline=None)
+@given(SAMPLES, st.data())
+def test_a_grid_is_taken_as_it_is_and_what_is_nearly_one_is_not(samples, data):
+    grid = to_grid(frame(samples))
+    assert to_grid(grid) is grid
+    row = data.draw(st.integers(0, grid.height - 1))
+    at = pl.int_range(pl.len()) == row
+    nearly = {
+        "twice": pl.concat([grid[: row + 1], grid[row:]]),
+        "not seen": grid.with_columns(pl.when(at).then(None).otherwise("value").alias("value")),
+        "not a number": grid.with_columns(pl.when(at).then(float("nan")).otherwise("value").alias("value")),
+        "late": grid.with_columns(
+            pl.when(at)
+            .then(pl.col("observed_at").dt.offset_by("1s"))
+            .otherwise("observed_at")
+            .alias("observed_at")
+        ),
+        "left out": pl.concat([grid[:row], grid[row + 1 :]]),
+        "turned round": grid.reverse(),
+    }
+    for changed in nearly.values():
+        again = to_grid(changed)
+        assert again.equals(slow(changed))
+        assert to_grid(again) is again
+
+
+def slow(samples: pl.DataFrame) -> pl.DataFrame:
+    """The grid, one bin after the other."""
+    seen: dict[tuple[str, str, datetime], list[float]] = {}
+    for target, sensor, at, value in samples.sort("target", "sensor", "observed_at", "value").iter_rows():
+        if value is not None and value == value:  # noqa: PLR0124 - not-a-number is not
+            start = at - (at - START) % timedelta(seconds=300)
+            seen.setdefault((target, sensor, start), []).append(value)
+    rows = []
+    for target, sensor in sorted({key[:2] for key in seen}):
+        starts = [key[2] for key in seen if key[:2] == (target, sensor)]
+        at = min(starts)
+        while at <= max(starts):
+            values = seen.get((target, sensor, at))
+            rows.append((target, sensor, at, sum(values) / len(values) if values else None))
+            at += timedelta(seconds=300)
+    return pl.DataFrame(
+        rows,
+        schema={
+            "target": pl.String,
+            "sensor": pl.String,
+            "observed_at": pl.Datetime("us", "UTC"),
+            "value": pl.Float64,
+        },
+        orient="row",
+    )

@@ -149,13 +149,20 @@ async def test_forecasts_written_twice_are_kept_once(store, database):
         issued_at=NOW,
         status="ok",
         method="sarima",
-        model_version="7",
+        model_version="7\t\\N\r\n",  # a column's end, a null and a row's end, if it were not marked
         points=points,
     )
+    new = ok.model_copy(update={"target": "shop"})
     cold = Forecast(target="db", sensor="cpu", issued_at=NOW, status="cold", reason="too short")
     await store.record_forecasts([ok, cold])
-    await store.record_forecasts([ok])
-    assert rows(database, "SELECT target, count(*) FROM knowledge.forecasts GROUP BY 1") == [("web", 3)]
+    assert rows(database, "SELECT DISTINCT mean, lower, upper, model_version FROM knowledge.forecasts") == [
+        (2.0, 1.0, 3.0, ok.model_version)
+    ]
+    await store.record_forecasts([ok, new])
+    assert rows(database, "SELECT target, count(*) FROM knowledge.forecasts GROUP BY 1 ORDER BY 1") == [
+        ("shop", 3),
+        ("web", 3),
+    ]
 
 
 async def test_a_decision_comes_back_as_it_was(store, database):

@@ -18,10 +18,10 @@ import polars as pl
 
 from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.errors import Permanent
-from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
+from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, VALUE
 from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.events import Event
-from maximus_assets.features.grid import to_grid
+from maximus_assets.features.grid import series_names, stretches, to_grid
 from maximus_assets.models.crew import Crew, crew_for
 from maximus_assets.models.fleet import Finished, each
 from maximus_assets.models.forecasting.backtest import Backtest, History, alone, plan, replay
@@ -136,17 +136,13 @@ def learn(
         raise ValueError(msg)
     began = time.perf_counter()
     whole = to_grid(grid, step_seconds)
-    unseen = grid.select(TARGET, SENSOR).unique().join(whole, on=[TARGET, SENSOR], how="anti")
-    skipped = {
-        f"{target}/{sensor}": "every value is missing" for target, sensor in sorted(unseen.iter_rows())
-    }
     # The grid is sorted by series, so a series is a slice of it: nothing is copied before a worker asks for it.
-    bounds = whole.group_by(TARGET, SENSOR, maintain_order=True).len()
-    starts = bounds["len"].cum_sum() - bounds["len"]
     places = {
         f"{target}/{sensor}": (target, sensor, start, length)
-        for (target, sensor, length), start in zip(bounds.iter_rows(), starts, strict=True)
+        for target, sensor, start, length in stretches(whole).iter_rows()
     }
+    names = (f"{target}/{sensor}" for target, sensor in series_names(grid).iter_rows())
+    skipped = {name: "every value is missing" for name in names if name not in places}
 
     def load(name: str) -> History:
         _, sensor, start, length = places[name]

@@ -5,7 +5,7 @@ import pytest
 
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.telemetry import FRAME_COLUMNS
-from maximus_assets.features.grid import to_grid
+from maximus_assets.features.grid import series_names, stretches, to_grid
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -71,3 +71,21 @@ def test_an_instant_a_century_away_is_refused_before_its_bins_fill_the_memory():
     stray = frame(*((name, seconds, 1.0) for name in "abcdefgh" for seconds in (0.0, 80 * 365 * 86_400.0)))
     with pytest.raises(BadInputError, match=r"/demand_count: from 2026-03-02T12:00:00.* bins"):
         to_grid(stray)
+
+
+def test_where_each_series_of_a_grid_lies_in_it():
+    grid = to_grid(frame(("b", 0, 1.0), ("a", 0, 1.0), ("a", 900, 4.0), ("ab", 0, 2.0)))
+    found = stretches(grid)
+    assert found.rows() == [
+        ("a", "demand_count", 0, 4),
+        ("ab", "demand_count", 4, 1),
+        ("b", "demand_count", 5, 1),
+    ]
+    assert stretches(grid.clear()).is_empty()
+
+
+def test_the_series_of_a_frame_are_named_once_in_order_seen_or_not(monkeypatch):
+    monkeypatch.setattr("maximus_assets.features.grid.BATCH_ROWS", 2)
+    rows = frame(("b", 0, 1.0), ("a", 0, None), ("b", 1, 1.0), ("c", 0, 4.0), ("b", 2, 2.0))
+    assert series_names(rows)["target"].to_list() == ["a", "b", "c"]
+    assert series_names(rows.clear()).is_empty()

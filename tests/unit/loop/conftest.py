@@ -153,6 +153,9 @@ class Forecaster:
             is_new=False,
         )
 
+    def proceed(self):
+        pass
+
 
 @dataclass
 class Lease:

@@ -221,6 +221,21 @@ async def test_a_forecast_that_already_knew_the_bin_is_not_judged_by_it(clock):
     assert "model_forecast_error_ratio" not in await values(source, clock)
 
 
+async def test_drift_is_looked_at_once_a_bin_two_turns_after_it_closed(clock):
+    windows = GridWindows(SERIES)
+    ends = windows.last_closed_at(clock.now()).timestamp()
+    starts = (ends - 300 * np.arange(2016)[::-1]).astype(np.int64)
+    noise = np.random.default_rng(0).normal(100.0, 5.0, len(starts))
+    for one in SERIES:
+        windows.load_bins(one, starts, noise, np.full(len(starts), 20), clock.now())
+    source = ChampionSource("maximus", windows=lambda: windows, forecasts=dict, trained_at=lambda: None)
+    told = []
+    for _ in range(5):
+        told.append((await values(source, clock)).get("model_input_drift_ratio"))
+        clock.advance(15)
+    assert told == [None, None, 0.0, 0.0, 0.0]
+
+
 def test_an_hour_unlike_the_week_before_it_is_drift_and_an_hour_like_it_is_not():
     week = np.tile(np.sin(np.linspace(0, 2 * np.pi, 288)), 8)[None, :] * 10 + 50
     assert drift_ratio(week) == 0.0

@@ -133,11 +133,49 @@ async def test_cancelling_a_turn_does_not_lose_the_answer(forecaster, champion):
     assert champion.calls == 1
 
 
-async def test_a_large_fleet_is_asked_in_pieces(forecaster, champion):
-    fleet = [Series(target=f"t{k}", sensor="request_rate_per_second") for k in range(250)]
-    forecasts = await ask(forecaster, series=fleet)
+FLEET = [Series(target=f"t{k}", sensor="request_rate_per_second") for k in range(250)]
+
+
+async def test_a_large_fleet_is_asked_in_pieces_once_the_turn_is_over(forecaster, champion):
+    waiting = await ask(forecaster, series=FLEET)
+    assert (champion.calls, waiting.is_new) == (0, False)
+    assert {one.status for one in waiting.by_target.values()} == {"cold"}
+    forecaster.proceed()
+    answered = await ask(forecaster, series=FLEET)
+    assert (champion.calls, answered.is_new) == (3, True)
+    assert {one.status for one in answered.by_target.values()} == {"ok"}
+    forecaster.proceed()
+    assert not (await ask(forecaster, series=FLEET)).is_new
     assert champion.calls == 3
-    assert len(forecasts.by_target) == 250
+
+
+async def test_what_a_large_fleet_is_asked_is_what_was_seen_when_the_turn_ended(forecaster, champion):
+    await ask(forecaster, value=5.0, series=FLEET)
+    await ask(forecaster, END + timedelta(minutes=5), 7.0, series=FLEET)
+    forecaster.proceed()
+    answered = await ask(forecaster, END + timedelta(minutes=5), series=FLEET)
+    assert {one.points[0].mean for one in answered.by_target.values()} == {7.0}
+    assert champion.calls == 3
+
+
+async def test_a_champion_withdrawn_before_it_was_asked_is_asked_no_more(forecaster, champion):
+    await ask(forecaster, series=FLEET)
+    champion.loaded = None
+    without = await ask(forecaster, series=FLEET)
+    forecaster.proceed()
+    assert {one.status for one in without.by_target.values()} == {"no_champion"}
+    assert not (await ask(forecaster, series=FLEET)).is_new
+    assert champion.calls == 0
+
+
+async def test_an_answer_is_told_of_as_soon_as_it_is_there(forecaster):
+    told = asyncio.Event()
+    forecaster.answered = lambda _series, _values, end_at, answers: (
+        end_at == END and len(answers) == 250 and told.set()
+    )
+    await ask(forecaster, series=FLEET)
+    forecaster.proceed()
+    await asyncio.wait_for(told.wait(), 10)  # no turn had to come for it
 
 
 def test_the_request_is_long_sorted_naive_and_without_empty_bins_before_the_first():
