@@ -353,6 +353,8 @@ def world(servers, postgres, tmp_path_factory):
         )
         waiter = Redis(unix_socket_path=str(socket_path))
         blocked = waiting.submit(waiter.blpop, ["never"], 120)
+        for name in ports:  # a counter's growth is only seen from its first scrape on
+            world.until(name, lambda read: any(read.values()))
         for _ in range(ROUNDS):
             world.load()
         yield world
@@ -425,6 +427,11 @@ def test_a_redis_exporter_tells_what_was_looked_up_kept_and_thrown_out(world):
     assert 0 < said["network_transmit_bytes_per_second"] < big
 
 
+def is_whole_and_at_rest(said, name):
+    """The last scrape may have come amidst a request."""
+    return set(said) == asked(name) and said["requests_in_flight_count"] == 0
+
+
 def check_requests(world, said, idle):
     """What both balancers must say of the same load."""
     rate = 4 * world.rounds_per_second
@@ -439,20 +446,20 @@ def check_requests(world, said, idle):
     assert UP_BYTES < received < UP_BYTES * 1.5
     assert DOWN_BYTES < sent < DOWN_BYTES * 1.5
     assert said["ready_replicas_count"] == 1  # the other one answers no check
-    assert said["request_queue_count"] == said["requests_in_flight_count"] == 0
+    assert said["request_queue_count"] == 0
     assert idle["request_rate_per_second"] == 0
     assert "request_error_ratio" not in idle  # of no requests there is no share
 
 
 def test_an_haproxy_tells_of_the_backend_that_was_asked_and_not_of_the_idle_one(world):
     world.load()
-    read = world.until("haproxy", lambda read: set(read["balanced"]) == asked("haproxy"))
+    read = world.until("haproxy", lambda read: is_whole_and_at_rest(read["balanced"], "haproxy"))
     check_requests(world, read["balanced"], read["balanced-idle"])
 
 
 def test_an_envoy_tells_of_the_cluster_that_was_asked_and_not_of_the_idle_one(world):
     world.load()
-    read = world.until("envoy", lambda read: set(read["proxied"]) == asked("envoy"))
+    read = world.until("envoy", lambda read: is_whole_and_at_rest(read["proxied"], "envoy"))
     said = read["proxied"]
     check_requests(world, said, read["proxied-idle"])
     slow = SLOW_SECONDS * 1000
