@@ -256,7 +256,6 @@ class World:
     cache: Redis
     upstream: Upstream
     fronts: tuple[str, str]
-    idle: psycopg.Connection
     began: float = 0.0
     rounds: int = 0
     keys: int = 0
@@ -349,7 +348,6 @@ def world(servers, postgres, tmp_path_factory):
             valkey.client(),
             upstream,
             (haproxy.url, f"http://127.0.0.1:{front}"),
-            idle,
         )
         waiter = Redis(unix_socket_path=str(socket_path))
         blocked = waiting.submit(waiter.blpop, ["never"], 120)
