@@ -21,8 +21,8 @@ from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR
 MAXIMUM_SERIES: Final = 200
 """Most series judged; of more, so many evenly spaced by name."""
 
-MAXIMUM_SPAN: Final = timedelta(hours=72)
-"""Evidence older than this is not looked at."""
+MAXIMUM_SPAN: Final = timedelta(hours=96)
+"""Evidence older than this is not looked at. A challenger is in shadow for no longer, so its evidence is always whole."""
 
 SEASONS: Final = (timedelta(days=1), timedelta(days=7))
 """How far back the outcomes lie that the seasonal-naive repeats."""
