@@ -5,7 +5,7 @@ that wins takes the place before a champion that fails could be demoted. What is
 that waited goes in. Every verdict is written on the version it is about.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from maximus_assets.contracts.naming import (
     CANDIDATE,
     CHAMPION,
     TAG_DEMOTED_AT,
+    TAG_DRIFT_SEEN_AT,
     TAG_DRIFTED_AT,
     TAG_DRIFTED_SERIES,
     TAG_DRIFTED_WHY,
@@ -62,6 +63,9 @@ DEMOTION_HOURS: Final = 12
 
 CHANCE: Final = 1.5
 """How much longer than the evidence must be a challenger keeps its place against a newer one of its recipe."""
+
+DRIFT_IS_OVER: Final = timedelta(hours=24)
+"""How long a champion that has drifted must resemble its training again before it counts as one that has not."""
 
 _SOON: Final = timedelta(hours=1)
 """A champion younger than this has no hour of outcomes yet, and nothing is read."""
@@ -118,17 +122,8 @@ def settle(registry: Registry, name: str, *, read: Read, rules: Rules, clock: Cl
     outcomes = read(since, now)
     scores = scored(outcomes)
     drift = _drift(registry, champion, outcomes, scores, now)
-    events: list[str] = []
-    if not all(verdict.passed for verdict in drift[:2]) and TAG_DRIFTED_AT not in champion.tags:
-        why = "; ".join(reason for verdict in drift[:2] if not verdict.passed for reason in verdict.reasons)
-        named = {name for verdict in drift[:2] for name in str(verdict.measured["drifted_series"]).split(",")}
-        tags = {
-            TAG_DRIFTED_AT: now.isoformat(),
-            TAG_DRIFTED_WHY: why,
-            TAG_DRIFTED_SERIES: ",".join(sorted(named - {""})),
-        }
-        champion = registry.tag(champion, tags)
-        events.append(f"version {champion.number} has drifted: {why}")
+    champion, said = _follow_drift(registry, champion, drift[:2], now)
+    events = [*said]
     _describe(registry, champion)
     evidence = _Evidence(scores, outcomes.known_series, rules, now)
     judgements = _judge(registry, champion, evidence)
@@ -218,6 +213,44 @@ def _drift(
         live_error_is_as_backtested(scores, reference, number),
         champion_holds_against_naive(scores, number, DEMOTION_HOURS),
     )
+
+
+def _follow_drift(
+    registry: Registry, champion: Version, verdicts: Sequence[Verdict], now: datetime
+) -> tuple[Version, tuple[str, ...]]:
+    """The champion with what is known of its drift in its tags, and what changed, in words.
+
+    A drift is over once it was not seen for a while: judged and passed, for what nobody could judge is no sign that it is.
+
+    Args:
+        registry: The registry.
+        champion: The champion.
+        verdicts: On its input and its error.
+        now: The present.
+    """
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    seen = {TAG_DRIFT_SEEN_AT: now.isoformat()}
+    if TAG_DRIFTED_AT not in champion.tags:
+        if not failed:
+            return champion, ()
+        why = "; ".join(reason for verdict in failed for reason in verdict.reasons)
+        named = {name for verdict in verdicts for name in str(verdict.measured["drifted_series"]).split(",")}
+        tags = {
+            **seen,
+            TAG_DRIFTED_AT: now.isoformat(),
+            TAG_DRIFTED_WHY: why,
+            TAG_DRIFTED_SERIES: ",".join(sorted(named - {""})),
+        }
+        return registry.tag(champion, tags), (f"version {champion.number} has drifted: {why}",)
+    if failed:
+        return registry.tag(champion, seen), ()
+    seen_at = datetime.fromisoformat(champion.tags.get(TAG_DRIFT_SEEN_AT) or champion.tags[TAG_DRIFTED_AT])
+    is_judged = all(int(verdict.measured["series_count"]) > 0 for verdict in verdicts)
+    if not is_judged or now - seen_at < DRIFT_IS_OVER:
+        return champion, ()
+    over = (TAG_DRIFTED_AT, TAG_DRIFT_SEEN_AT, TAG_DRIFTED_WHY, TAG_DRIFTED_SERIES)
+    said = f"version {champion.number} has not been seen to drift since {seen_at:%Y-%m-%d %H:%M} UTC"
+    return registry.untag(champion, over), (said,)
 
 
 def _reference(registry: Registry, version: Version) -> pl.DataFrame:
