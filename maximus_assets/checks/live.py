@@ -52,7 +52,8 @@ LEAST_COVERAGE: Final = INTERVAL_COVERAGE - 0.1
 errors are."""
 
 RENEWAL_MARGIN: Final = 0.05
-"""How much worse a challenger may be, beyond noise excluded, to replace a champion that is only old."""
+"""How much worse a challenger may be, beyond noise excluded, to replace a champion that is old, or that lacks live series the
+challenger has."""
 
 DEMOTION_MARGIN: Final = 0.1
 """How much worse than the seasonal-naive, beyond noise, a champion must be to lose its place."""
@@ -122,6 +123,8 @@ class Standing:
         champion_age_hours: Since it was learnt.
         shadow_hours: How long the challenger has been in shadow.
         has_drifted: Whether the champion's data or error is known to have moved.
+        added_series: How many live series the challenger forecasts that the champion does not, where it forecasts all of the
+            champion's too; else 0.
     """
 
     champion: str
@@ -129,6 +132,7 @@ class Standing:
     champion_age_hours: float
     shadow_hours: float
     has_drifted: bool = False
+    added_series: int = 0
 
 
 def scored(outcomes: Outcomes) -> pl.DataFrame:
@@ -201,6 +205,7 @@ def judge_challenger(scores: pl.DataFrame, standing: Standing, rules: Rules, kno
         "hours": hours,
         "series_count": series,
         "has_drifted": standing.has_drifted,
+        "added_series_count": standing.added_series,
     }
     needed = rules.hours(has_drifted=standing.has_drifted)
     level = RENEWAL_LEVEL if standing.has_drifted else PROMOTION_LEVEL
@@ -237,9 +242,16 @@ def judge_challenger(scores: pl.DataFrame, standing: Standing, rules: Rules, kno
         "needed_log_evidence": float(-np.log(level)),
     }
     is_better = min(error.high, loss.high) < 1.0 and together >= -np.log(level)
-    is_renewal = standing.champion_age_hours >= rules.renew_hours and _is_no_worse(both, error, loss)
+    # No worse is enough where something is won besides: youth, or targets that nobody forecasts now.
+    wins_besides = standing.champion_age_hours >= rules.renew_hours or standing.added_series > 0
+    is_renewal = wins_besides and _is_no_worse(both, error, loss)
     if not against and (is_better or is_renewal):
-        why = "better" if is_better else "no worse, and the champion is old"
+        besides = (
+            f"it forecasts {standing.added_series} more series"
+            if standing.added_series
+            else "the champion is old"
+        )
+        why = "better" if is_better else f"no worse, and {besides}"
         return _judgement("promote", [f"{why}: {_words(error, loss)} over {hours} hours"], measured)
     certainty = f"evidence {np.exp(min(together, _MOST_TOLD)):.3g} of {1 / level:.3g} to 1"
     reasons = against or [f"no better beyond noise: {_words(error, loss)} over {hours} hours, {certainty}"]

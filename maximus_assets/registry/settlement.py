@@ -5,7 +5,7 @@ that wins takes the place before a champion that fails could be demoted. What is
 that waited goes in. Every verdict is written on the version it is about.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -76,6 +76,7 @@ class _Evidence(NamedTuple):
 
     scores: pl.DataFrame
     known_series: int
+    covered: Mapping[str, frozenset[str]]
     rules: Rules
     now: datetime
 
@@ -125,7 +126,7 @@ def settle(registry: Registry, name: str, *, read: Read, rules: Rules, clock: Cl
     champion, said = _follow_drift(registry, champion, drift[:2], now)
     events = [*said]
     _describe(registry, champion)
-    evidence = _Evidence(scores, outcomes.known_series, rules, now)
+    evidence = _Evidence(scores, outcomes.known_series, outcomes.covered, rules, now)
     judgements = _judge(registry, champion, evidence)
     won = [alias for alias, it in judgements.items() if it.action == "promote"]
     settled = champion
@@ -265,15 +266,18 @@ def _reference(registry: Registry, version: Version) -> pl.DataFrame:
 
 def _judge(registry: Registry, champion: Version, evidence: "_Evidence") -> dict[str, Judgement]:
     """Judge every challenger and write the verdict on it."""
-    scores, known_series, rules, now = evidence
+    scores, known_series, covered, rules, now = evidence
+    known = covered.get(str(champion.number), frozenset())
     judged = {}
     for alias, version in challengers(registry, champion.name).items():
+        theirs = covered.get(str(version.number), frozenset())
         standing = Standing(
             champion=str(champion.number),
             challenger=str(version.number),
             champion_age_hours=age(champion, TAG_TRAINED_AT, now) / timedelta(hours=1),
             shadow_hours=age(version, TAG_SHADOWED_AT, now) / timedelta(hours=1),
             has_drifted=TAG_DRIFTED_AT in champion.tags,
+            added_series=len(theirs - known) if known <= theirs else 0,
         )
         judged[alias] = judgement = judge_challenger(scores, standing, rules, known_series)
         registry.tag(version, {TAG_EVIDENCE: judgement.verdict.model_dump_json()})

@@ -13,6 +13,7 @@ from maximus_assets.contracts.decision import DecisionRecord
 from maximus_assets.contracts.prediction import Forecast, ForecastPoint, JudgedForecasts
 from maximus_assets.contracts.telemetry import Sample, Series
 from maximus_assets.contracts.verdict import Verdict
+from maximus_assets.telemetry.outcomes import read_outcomes
 from serving.knowledge.connect import CHANNEL, KnowledgeUnavailableError
 from serving.knowledge.queries import KnowledgeQueries
 from serving.knowledge.spool import Spool
@@ -322,3 +323,5 @@ async def test_what_one_version_answers_badly_costs_the_others_nothing(store, da
     assert "out of range" in refused["huge"]
     known = rows(database, "SELECT model_version FROM knowledge.judged_forecasts ORDER BY 1")
     assert known == [("1",), ("2",)]
+    found = read_outcomes(database.read, at - timedelta(hours=1), at + timedelta(hours=1))
+    assert found.covered == dict.fromkeys(("1", "2"), frozenset({"web/demand_count"}))

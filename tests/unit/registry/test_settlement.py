@@ -1,5 +1,6 @@
 """One pass over the aliases, on evidence the test makes up and a real registry."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -255,3 +256,23 @@ def test_a_drift_that_is_seen_no_more_is_over_after_a_day_and_only_when_somebody
     tags = registry.named(FORECASTER, CHAMPION).tags
     assert not [name for name in tags if "drift" in name]
     assert "has not drifted" in look_for_drift(registry, clock).skip_message
+
+
+def test_who_forecasts_more_is_asked_of_what_versions_forecast_live(registry, make_version, clock, house):
+    second = challenge(registry, make_version, clock)
+    read = evidence(clock, v1=2.0, v2=2.09)
+    ours, more = frozenset({"shop/load"}), frozenset({"shop/load", "new/load"})
+
+    def added(champion: frozenset[str], challenger: frozenset[str]) -> int:
+        def covering(since, until):
+            return replace(read(since, until), covered={"1": champion, str(second.number): challenger})
+
+        settled = settle(registry, FORECASTER, read=covering, rules=RULES, clock=clock)
+        (judged,) = settled.judgements.values()
+        return judged.verdict.measured["added_series_count"]
+
+    assert added(ours, more) == 1
+    assert added(ours, ours) == 0
+    assert added(more, frozenset({"new/load", "other/load"})) == 0, (
+        "one it would lose outweighs one it would win"
+    )
