@@ -260,7 +260,7 @@ def test_a_drift_that_is_seen_no_more_is_over_after_a_day_and_only_when_somebody
 
 def test_who_forecasts_more_is_asked_of_what_versions_forecast_live(registry, make_version, clock, house):
     second = challenge(registry, make_version, clock)
-    read = evidence(clock, v1=2.0, v2=2.09)
+    read = evidence(clock, v1=0.2, v2=0.209)
     ours, more = frozenset({"shop/load"}), frozenset({"shop/load", "new/load"})
 
     def added(champion: frozenset[str], challenger: frozenset[str]) -> int:
