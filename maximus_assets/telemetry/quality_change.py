@@ -28,9 +28,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from maximus_assets.contracts.telemetry import Series
+from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, Series
 from maximus_assets.contracts.verdict import Verdict
-from maximus_assets.telemetry.profile import Array, days_of_series
+from maximus_assets.telemetry.profile import Array, days_of_series, profile
 from maximus_assets.telemetry.quality import verdict_of
 
 UNIT_FACTORS: Final = (8.0, 60.0, 100.0, 1000.0, 1024.0, 3600.0, 1e6)
@@ -117,6 +117,28 @@ def changed_units(
                 f"{series} ends at {ratio:.4g} times what is usual at these hours, near {factor}: another unit?"
             )
     return judged, found
+
+
+def unit_changes(frame: pl.DataFrame) -> dict[str, str]:
+    """Series of a longer history whose unit seems to have changed within it: of a file there are no days to hold back.
+
+    Args:
+        frame: A telemetry frame of any number of days, by series and instant.
+
+    Returns:
+        Series (`target/sensor`) -> the first day on which it changed and why, in words.
+    """
+    names = frame.select(TARGET, SENSOR).unique().sort(TARGET, SENSOR).iter_rows()
+    demand = [Series(target=target, sensor=sensor) for target, sensor in names]
+    found: dict[str, str] = {}
+    before: list[pl.DataFrame] = []
+    days = frame.with_columns(day=pl.col(OBSERVED_AT).dt.date()).partition_by("day", as_dict=True)
+    for (day,), part in sorted(days.items()):
+        today = profile(part.drop("day"))
+        for (target, sensor), why in changed_units(today, before, demand)[1].items():
+            found.setdefault(f"{target}/{sensor}", f"{day}: {why}")
+        before = [*before, today][-UNIT_REFERENCE_DAYS:]
+    return found
 
 
 def distribution_holds(today: pl.DataFrame, profiles: Sequence[pl.DataFrame]) -> Verdict:
