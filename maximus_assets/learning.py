@@ -7,7 +7,8 @@ input, and files of which no series can be learnt from, end it with a message on
 import json
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -37,6 +38,7 @@ from maximus_assets.models.forecasting.scoring import horizon_name
 from maximus_assets.prometheus.push import PUSHGATEWAY_VARIABLE, telling
 from maximus_assets.telemetry.files import read_file
 from maximus_assets.telemetry.options import FileOptions
+from maximus_assets.telemetry.quality_change import unit_changes
 
 EXIT_BAD_INPUT: Final = 2
 PIPE_WIDTH: Final = 120
@@ -53,12 +55,14 @@ class FileReport:
         step_seconds: The grid it was learnt on.
         learnt: States, report, and what was refused.
         rows: Observations read.
+        cautions: Series -> what is odd about its history and was learnt from all the same.
     """
 
     path: Path
     step_seconds: int
     learnt: LearntForecaster
     rows: int = 0
+    cautions: Mapping[str, str] = field(default_factory=dict)
 
 
 @app.command()
@@ -170,6 +174,8 @@ def show(report: FileReport, console: Console) -> None:
                 str(row["judged"]),
             )
         console.print(table)
+    for series, why in report.cautions.items():
+        console.print(f"caution {series}: {why}", markup=False, highlight=False, soft_wrap=True)
     for series, reason in learnt.skipped.items():
         console.print(f"refused {series}: {reason}", markup=False, highlight=False, soft_wrap=True)
 
@@ -185,6 +191,7 @@ def as_json(report: FileReport) -> dict[str, object]:
         "step_seconds": report.step_seconds,
         "fit_seconds": report.learnt.fit_seconds,
         "skipped": report.learnt.skipped,
+        "cautions": dict(report.cautions),
         "rows": report.learnt.report.to_dicts(),
     }
 
@@ -214,7 +221,7 @@ def _learn_files(paths: list[Path], options: FileOptions, console: Console) -> l
             step_seconds = grid_step(frame)
             progress.update(task, description=f"learning {path.name}", completed=0, total=None)
             learnt = learn(to_grid(frame, step_seconds), step_seconds, progress=told)
-            reports.append(FileReport(path, step_seconds, learnt, frame.height))
+            reports.append(FileReport(path, step_seconds, learnt, frame.height, unit_changes(frame)))
     return reports
 
 

@@ -31,7 +31,7 @@ from serving.loop.cycle import Cycle
 from serving.loop.lease import Lease
 from serving.loop.recorder import Recorder
 from serving.loop.runner import Runner
-from serving.loop.warmup import Remembered, warm_up
+from serving.loop.warmup import Remembered, last_telemetry, warm_up
 from serving.monitor.champion import ChampionSource
 from serving.monitor.database import DatabaseSource
 from serving.monitor.gpu import GpuSource
@@ -217,7 +217,7 @@ def build_loop(
     )
 
     async def fill(now: datetime, progressed: Callable[[], None]) -> Remembered:
-        return await warm_up(
+        found = await warm_up(
             cycle.windows,
             cycle.latest,
             past=queries,
@@ -225,6 +225,10 @@ def build_loop(
             now=now,
             progressed=progressed,
         )
+        try:
+            return found._replace(telemetry=last_telemetry(await queries.heartbeats()))
+        except Retryable:
+            return found._replace(is_whole=False)
 
     runner = Runner(
         name=name or f"loop:{settings.loop_port}",

@@ -2,19 +2,25 @@
 
 Champion and challenger are compared on the same outcomes alone, as pairs. Two figures decide: the error of the mean of
 the hour ahead, which is what the backtest measures too, and the decision loss of the next bin's upper bound, which is
-what the loop sizes by: a request too many for the capacity costs `UNDER_COST` times what an idle one does. What is hard is
-that neighbouring outcomes depend on one another, so a thousand bins are not a thousand pieces of evidence: uncertainty
-comes from resampling whole blocks of hours (circular block bootstrap: Politis and Romano 1992), all series together, with
-a fixed seed. A challenger wins only when one figure is better, and none worse, beyond what that resampling explains.
+what the loop sizes by: a request too many for the capacity costs `UNDER_COST` times what an idle one does.
+
+What is hard is, first, that neighbouring outcomes depend on one another, so a thousand bins are not a thousand pieces of
+evidence: bounds come from resampling whole blocks of hours (circular block bootstrap: Politis and Romano 1992), all series
+together, with a fixed seed. Second, that somebody looks every hour for weeks, and with bounds for a single look would find a
+winner among equals by looking long enough. So bounds only describe and forbid; what decides is evidence that may be looked at
+at any time (`sequential`), with a level that counts all looks at all challengers of 90 days together. A challenger wins only
+when one figure is better, and none worse, by both.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from maximus_assets.checks.sequential import change_evidence, differences, evidence
 from maximus_assets.contracts.prediction import HOUR_STEPS, INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.contracts.verdict import Verdict
@@ -27,14 +33,27 @@ UNDER_COST: Final = 19.0
 upper end of a 90 % interval (Koenker and Bassett 1978)."""
 
 LEVEL: Final = 0.01
-"""Chance at which a bound of an interval lies beyond the truth. Small, for evidence is looked at every hour anew."""
+"""Chance at which a bound of an interval lies beyond the truth, at a single look."""
+
+PROMOTION_LEVEL: Final = 1e-4
+"""Chance that a challenger which is no better is ever promoted as better, however often it is looked at: of the sixty that a
+champion meets in 90 days, one each 36 hours, all together 1 %, and 5 % where neighbouring hours are correlated by 0.3."""
+
+RENEWAL_LEVEL: Final = 0.05
+"""The same for one that is worse by more than `RENEWAL_MARGIN` and replaces an old champion; and for one that is no better and
+replaces a champion that is known to have drifted. Waiting costs more then, and an alarm that is false is rare before that."""
+
+DEMOTION_LIMIT: Final = 90 * 24 / 0.05
+"""Evidence that demotes a champion: one that is exactly `DEMOTION_MARGIN` worse than the naive is demoted within 90 days with a
+probability of 5 % (more where neighbouring hours are correlated); one that is as good as the naive hardly ever."""
 
 LEAST_COVERAGE: Final = INTERVAL_COVERAGE - 0.1
 """A challenger whose intervals hold fewer outcomes live, and fewer than the champion's, is not promoted, however small its
 errors are."""
 
 RENEWAL_MARGIN: Final = 0.05
-"""How much worse a challenger may be, beyond noise excluded, to replace a champion that is only old."""
+"""How much worse a challenger may be, beyond noise excluded, to replace a champion that is old, or that lacks live series the
+challenger has."""
 
 DEMOTION_MARGIN: Final = 0.1
 """How much worse than the seasonal-naive, beyond noise, a champion must be to lose its place."""
@@ -44,6 +63,7 @@ _LEAST_BLOCKS: Final = 8
 _LONGEST_BLOCK_HOURS: Final = 6
 _LEAST_BINS: Final = HOUR_STEPS // 2
 _TINY: Final = 1e-12
+_MOST_TOLD: Final = 20.0
 
 Action = Literal["promote", "keep", "wait", "retire"]
 
@@ -103,6 +123,8 @@ class Standing:
         champion_age_hours: Since it was learnt.
         shadow_hours: How long the challenger has been in shadow.
         has_drifted: Whether the champion's data or error is known to have moved.
+        added_series: How many live series the challenger forecasts that the champion does not, where it forecasts all of the
+            champion's too; else 0.
     """
 
     champion: str
@@ -110,6 +132,7 @@ class Standing:
     champion_age_hours: float
     shadow_hours: float
     has_drifted: bool = False
+    added_series: int = 0
 
 
 def scored(outcomes: Outcomes) -> pl.DataFrame:
@@ -182,8 +205,10 @@ def judge_challenger(scores: pl.DataFrame, standing: Standing, rules: Rules, kno
         "hours": hours,
         "series_count": series,
         "has_drifted": standing.has_drifted,
+        "added_series_count": standing.added_series,
     }
     needed = rules.hours(has_drifted=standing.has_drifted)
+    level = RENEWAL_LEVEL if standing.has_drifted else PROMOTION_LEVEL
     is_spent = standing.shadow_hours >= rules.retire_hours
     if hours < needed or series < rules.minimum_series_ratio * known_series or not series:
         why = f"{hours} of {needed} hours and {series} of {known_series} series have outcomes of both"
@@ -207,14 +232,29 @@ def judge_challenger(scores: pl.DataFrame, standing: Standing, rules: Rules, kno
     ]
     if coverage < min(LEAST_COVERAGE, other):
         against.append(f"only {coverage:.1%} of outcomes lie within its intervals")
-    is_better = min(error.high, loss.high) < 1.0
-    is_renewal = standing.champion_age_hours >= rules.renew_hours and (
-        max(error.high, loss.high) <= 1.0 + RENEWAL_MARGIN
-    )
+    better = [evidence(hourly(both, figure)) for figure in ("error", "loss")]
+    # The mean of two wealths is one: whoever bets half on either figure risks no more.
+    together = float(np.logaddexp(better[0], better[1]) - np.log(2.0))
+    measured |= {
+        "error_log_evidence": better[0],
+        "decision_loss_log_evidence": better[1],
+        "log_evidence": together,
+        "needed_log_evidence": float(-np.log(level)),
+    }
+    is_better = min(error.high, loss.high) < 1.0 and together >= -np.log(level)
+    # No worse is enough where something is won besides: youth, or targets that nobody forecasts now.
+    wins_besides = standing.champion_age_hours >= rules.renew_hours or standing.added_series > 0
+    is_renewal = wins_besides and _is_no_worse(both, error, loss)
     if not against and (is_better or is_renewal):
-        why = "better" if is_better else "no worse, and the champion is old"
+        besides = (
+            f"it forecasts {standing.added_series} more series"
+            if standing.added_series
+            else "the champion is old"
+        )
+        why = "better" if is_better else f"no worse, and {besides}"
         return _judgement("promote", [f"{why}: {_words(error, loss)} over {hours} hours"], measured)
-    reasons = against or [f"no better beyond noise: {_words(error, loss)} over {hours} hours"]
+    certainty = f"evidence {np.exp(min(together, _MOST_TOLD)):.3g} of {1 / level:.3g} to 1"
+    reasons = against or [f"no better beyond noise: {_words(error, loss)} over {hours} hours, {certainty}"]
     return _judgement("retire" if is_spent else "keep", reasons, measured)
 
 
@@ -251,10 +291,42 @@ def champion_holds_against_naive(scores: pl.DataFrame, champion: str, minimum_ho
         "error_ratio_high": error.high,
         "limit_ratio": 1.0 + DEMOTION_MARGIN,
     }
-    if error.low <= 1.0 + DEMOTION_MARGIN:
+    swapped = both.rename({"error": "error_champion", "error_champion": "error"})
+    against = change_evidence(hourly(swapped, "error", margin=1.0 / (1.0 + DEMOTION_MARGIN)))
+    measured |= {"log_evidence": against, "needed_log_evidence": float(np.log(DEMOTION_LIMIT))}
+    if error.low <= 1.0 + DEMOTION_MARGIN or against < np.log(DEMOTION_LIMIT):
         return Verdict(name=name, passed=True, measured=measured)
     why = f"its error is {error.ratio:.2f} times the seasonal-naive's ({error.low:.2f} to {error.high:.2f})"
     return Verdict(name=name, passed=False, reasons=(f"{why} over {hours} hours",), measured=measured)
+
+
+def hourly(both: pl.DataFrame, figure: str, margin: float = 1.0) -> Array:
+    """How much smaller a figure of one is than that of the other, over whole hours; arguments as `compared`.
+
+    The hour that is not over is left out: what is bet on must not change afterwards.
+
+    Args:
+        both: Pairs.
+        figure: Which.
+        margin: As of `sequential.differences`.
+    """
+    hour = pl.col("issued_at").dt.truncate("1h")
+    is_over = hour + timedelta(hours=1) <= pl.col("issued_at").max() + timedelta(seconds=GRID_SECONDS)
+    by_hour = (
+        both.filter(is_over)
+        .group_by(hour.alias("hour"), "series")
+        .agg(pl.col(figure).sum(), pl.col(f"{figure}_champion").sum())
+    )
+    ours, theirs = (_matrix(by_hour, name, absent=np.nan) for name in (figure, f"{figure}_champion"))
+    return differences(ours, theirs, margin)
+
+
+def _is_no_worse(both: pl.DataFrame, error: Ratio, loss: Ratio) -> bool:
+    """Whether neither figure is worse by more than `RENEWAL_MARGIN`, by the bounds and by the evidence."""
+    limit = 1.0 + RENEWAL_MARGIN
+    return max(error.high, loss.high) <= limit and all(
+        evidence(hourly(both, figure, limit)) >= -np.log(RENEWAL_LEVEL) for figure in ("error", "loss")
+    )
 
 
 def compared(both: pl.DataFrame, figure: str) -> Ratio:
@@ -278,10 +350,10 @@ def compared(both: pl.DataFrame, figure: str) -> Ratio:
     return Ratio(float(a.sum() / max(b.sum(), _TINY)), float(low), float(high))
 
 
-def _matrix(by_hour: pl.DataFrame, figure: str) -> Array:
-    """Hours by series, 0 where a series has no outcome in an hour (of either, for they are pairs)."""
+def _matrix(by_hour: pl.DataFrame, figure: str, absent: float = 0.0) -> Array:
+    """Hours by series, `absent` where a series has no outcome in an hour (of either, for they are pairs)."""
     wide = by_hour.sort("hour", "series").pivot(on="series", index="hour", values=figure).sort("hour")
-    values: Array = wide.drop("hour").fill_null(0.0).to_numpy().astype(np.float64)
+    values: Array = wide.drop("hour").fill_null(absent).to_numpy().astype(np.float64)
     return values
 
 

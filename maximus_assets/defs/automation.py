@@ -1,7 +1,8 @@
 """What turns the wheel: a schedule, a sensor and a condition, and the jobs they ask for.
 
 How they divide the work: every night one run reads the day that ended and learns from it. The sensor asks for days the
-night missed (the machine was off) and for days whose telemetry grew afterwards. The condition carries what the sensor
+night missed (the machine was off), for days whose telemetry grew afterwards, and for days of which something could not be
+read. The condition carries what the sensor
 brought in, or what somebody imported, on to a new challenger. Every hour it is settled who is champion; what is learnt
 because a champion drifted is asked for in `defs.drift`. None of them walks past a failed gate.
 """
@@ -17,6 +18,7 @@ import dagster as dg
 from maximus_assets.contracts.clock import Clock, SystemClock
 from maximus_assets.contracts.telemetry import SENSOR, TARGET
 from maximus_assets.defs.failures import errors_told_to_dagster
+from maximus_assets.defs.incomplete import by_key, look_for_incomplete
 from maximus_assets.defs.partitions import DAILY
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
 
@@ -190,7 +192,10 @@ def whole_days(now: datetime) -> tuple[date, ...]:
     job=read_telemetry,
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for days of telemetry that the night missed or that grew after they were read.",
+    description=(
+        "Asks for days of telemetry that the night missed, that grew after they were read, or of which something could not be "
+        "read: once its Prometheus server answers again, or the mapping was changed."
+    ),
 )
 def telemetry_arrived(sources: TelemetrySources, frames: FramesResource) -> dg.SensorResult | dg.SkipReason:
     """Compare what is stored with what has arrived."""
@@ -211,6 +216,7 @@ def look_for_telemetry(
     recent = known[-LATE_DAYS:]
     with errors_told_to_dagster():
         counts = sources.arrivals([_span(day) for day in recent])
+        incomplete = look_for_incomplete(sources, frames, known, recent, now)
     arrived = dict(zip(recent, counts, strict=True))
     store = frames.store()
     stored = store.days("telemetry")
@@ -219,19 +225,35 @@ def look_for_telemetry(
         for day in recent
         if day in stored
     }
-    due = gaps(days_to_read(known, stored, held, arrived))
-    if not due:
-        return dg.SkipReason(f"all {len(known)} days are stored and none grew")
-    return dg.SensorResult(run_requests=[_request(gap, arrived, now.date()) for gap in due])
+    days = days_to_read(known, stored, held, arrived)
+    requests = [
+        *(_request(gap, arrived, now.date()) for gap in gaps(days)),
+        *(
+            request_range(gap, f"{gap.first}..{gap.last}:{key}")
+            for key, wanted in by_key(incomplete.keys, but=days).items()
+            for gap in gaps(wanted)
+        ),
+    ]
+    if not requests:
+        waiting = (
+            f"; {incomplete.waiting} wait for a server that does not answer" if incomplete.waiting else ""
+        )
+        return dg.SkipReason(f"all {len(known)} days are stored and none grew{waiting}")
+    return dg.SensorResult(run_requests=requests)
+
+
+def request_range(gap: Gap, run_key: str) -> dg.RunRequest:
+    """One run over a span of days."""
+    first, last = gap.first.isoformat(), gap.last.isoformat()
+    return dg.RunRequest(
+        run_key=run_key,
+        tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
+    )
 
 
 def _request(gap: Gap, arrived: Mapping[date, int], asked_on: date) -> dg.RunRequest:
-    first, last = gap.first.isoformat(), gap.last.isoformat()
     counted = sum(count for day, count in arrived.items() if gap.first <= day <= gap.last)
-    return dg.RunRequest(
-        run_key=f"{first}..{last}:{counted}:{asked_on.isoformat()}",
-        tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
-    )
+    return request_range(gap, f"{gap.first}..{gap.last}:{counted}:{asked_on.isoformat()}")
 
 
 def _span(day: date) -> tuple[datetime, datetime]:

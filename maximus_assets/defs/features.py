@@ -17,13 +17,15 @@ from maximus_assets.defs.frames import FramesStore
 from maximus_assets.defs.io_manager import frame_version
 from maximus_assets.defs.partitions import HISTORY_DAYS
 from maximus_assets.defs.pictures import PICTURE, picture
+from maximus_assets.defs.reading import records
 from maximus_assets.defs.resources import FramesResource
-from maximus_assets.defs.telemetry import OWNERS, columns_metadata
+from maximus_assets.defs.telemetry import MISSING, OWNERS, columns_metadata
 from maximus_assets.features.grid import to_grid
 from maximus_assets.features.table import CALENDAR_COLUMNS, RECIPE_HASH
 from maximus_assets.features.table import feature_table as make_feature_table
 from maximus_assets.plots.telemetry import draw_history
 from maximus_assets.telemetry.frames import empty
+from maximus_assets.telemetry.record import in_words
 
 HISTORY: Final = timedelta(days=HISTORY_DAYS)
 
@@ -80,11 +82,15 @@ def feature_table(frames: FramesResource) -> dg.MaterializeResult[pl.DataFrame]:
         pl.col(OBSERVED_AT).min().alias("first"),
         pl.col(OBSERVED_AT).max().alias("last"),
     )
+    days = store.days("telemetry")
+    window = [day for day in days if day > days[-1] - HISTORY]
+    missing = in_words([one.record for one in records(store, window).values()])
     return dg.MaterializeResult(
         value=table,
         data_version=dg.DataVersion(frame_version(store, "feature_table", table)),
         metadata={
             PICTURE: picture(draw_history(table), "demand of four weeks and the shape of its day"),
+            **({MISSING: missing} if missing else {}),
             "series": series.height,
             "summary": dg.MetadataValue.md(as_markdown(series.sort(TARGET, SENSOR))),
         },

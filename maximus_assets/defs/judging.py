@@ -16,7 +16,7 @@ from maximus_assets.contracts.target import Target
 from maximus_assets.contracts.telemetry import COLLECT_SECONDS, SENSOR, TARGET, Series
 from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.telemetry import quality
-from maximus_assets.telemetry.quality_change import distribution_holds, units_hold
+from maximus_assets.telemetry.quality_change import distribution_holds
 from maximus_assets.telemetry.quality_frozen import moves
 from maximus_assets.telemetry.quality_loss import over_days
 
@@ -26,7 +26,8 @@ QUALITY: Final[dict[str, str]] = {
     "telemetry_has_no_duplicates": "Every series has at most one value for an instant.",
     "telemetry_units_hold": (
         "Demand is in the unit it was in before: it has not jumped by a factor such as 8, 60, 100, 1000 or 1024 and stayed "
-        "there. If it really has, accept it once by run configuration."
+        "there. A warning: such a series is held back, its day is stored without it, and everything else goes on. If it "
+        "really has jumped, accept it once by run configuration."
     ),
     "telemetry_is_complete": "Every target was seen nearly all of the time. A gap is worth a warning: the machine was off.",
     "telemetry_is_not_frozen": (
@@ -46,12 +47,16 @@ LOSS_SAYS: Final = (
     "table has forgotten what the frame still knows."
 )
 
-WARNS_ONLY: Final = frozenset(
-    {"telemetry_is_complete", "telemetry_is_not_frozen", "telemetry_distribution_holds", LOSS}
-)
-"""Checks that do not stop what is downstream."""
+UNITS: Final = "telemetry_units_hold"
 
-ACCEPTABLE: Final = frozenset({"telemetry_units_hold", LOSS})
+WARNS_ONLY: Final = frozenset(
+    {"telemetry_is_complete", "telemetry_is_not_frozen", "telemetry_distribution_holds", UNITS, LOSS}
+)
+"""Checks that do not stop what is downstream. What blocks is what makes a whole day unbelievable, wherever in it it was found:
+values no sensor can show, a clock that runs backwards, rows told twice. What can be told series by series holds back that
+series."""
+
+ACCEPTABLE: Final = frozenset({UNITS, LOSS})
 """Failures that may be genuine, and that a person may accept for one run."""
 
 
@@ -82,7 +87,7 @@ def judge(
     targets: Sequence[Target],
     span: tuple[datetime, datetime],
     now: datetime,
-    stored: Sequence[pl.DataFrame] = (),
+    units: Verdict,
 ) -> tuple[Verdict, ...]:
     """Ask every quality question of a day, or of as much of it as there is.
 
@@ -93,17 +98,14 @@ def judge(
         targets: What was to be seen.
         span: From when, inclusive, until when, exclusive.
         now: What is the future.
-        stored: The profile of what is stored of the day already. Its unit was judged, or accepted, when it was stored: a
-            jump that was accepted once must not stop every run that reads the day again.
+        units: What was found of its units, before what changed was held back.
     """
     demand = [Series(target=target.name, sensor=target.demand_sensor) for target in targets]
-    # This machine's own figures are in our unit whatever it does: from idle to busy is a hundredfold there, and genuine.
-    told = [one for one, target in zip(demand, targets, strict=True) if target.source != "host"]
     return (
         quality.value_range(frame),
         quality.clock(frame, now),
         quality.duplicates(frame),
-        units_hold(today, [*before, *stored], told),
+        units,
         quality.completeness(
             frame,
             step_seconds=COLLECT_SECONDS,
@@ -114,6 +116,17 @@ def judge(
         moves(frame, before),
         distribution_holds(today, before),
     )
+
+
+def asked_for_units(targets: Sequence[Target]) -> list[Series]:
+    """The series whose unit is asked about: demand, of every target but this machine.
+
+    Its own figures are in our unit whatever it does: from idle to busy is a hundredfold there, and genuine.
+
+    Args:
+        targets: What is watched.
+    """
+    return [Series(target=it.name, sensor=it.demand_sensor) for it in targets if it.source != "host"]
 
 
 def _expected(
@@ -145,7 +158,7 @@ def accept(verdict: Verdict, accepted: Collection[str]) -> Verdict:
 def together(by_day: Mapping[date, Sequence[Verdict]]) -> tuple[Verdict, ...]:
     """The verdicts of several days as one for each question, in the order of the first day's questions.
 
-    One that blocks and may be accepted says how, after what was found.
+    One that holds back a series says how to let it in, after what was found.
     """
     names = [verdict.name for verdict in next(iter(by_day.values()))]
     return tuple(
@@ -155,9 +168,12 @@ def together(by_day: Mapping[date, Sequence[Verdict]]) -> tuple[Verdict, ...]:
 
 
 def _with_way_out(verdict: Verdict) -> Verdict:
-    if verdict.passed or verdict.name not in ACCEPTABLE - WARNS_ONLY:
+    if verdict.passed or verdict.name != UNITS:
         return verdict
-    way_out = f"if that is genuine, materialize the day once with run configuration accept: [{verdict.name}]"
+    way_out = (
+        "held back, everything else is stored; if that is genuine, materialize the day once with run configuration "
+        f"accept: [{verdict.name}]"
+    )
     return verdict.model_copy(update={"reasons": (*verdict.reasons, way_out)})
 
 

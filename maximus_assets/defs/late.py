@@ -14,6 +14,7 @@ import dagster as dg
 from maximus_assets.contracts.clock import Clock, SystemClock
 from maximus_assets.defs.automation import LATE_DAYS, read_telemetry, whole_days
 from maximus_assets.defs.failures import errors_told_to_dagster
+from maximus_assets.defs.incomplete import look_for_grown
 from maximus_assets.defs.partitions import HISTORY_DAYS
 from maximus_assets.defs.reading import span_of
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
@@ -61,11 +62,16 @@ def look_at_old_days(
         return dg.SensorResult(skip_reason="no day is old yet")
     with errors_told_to_dagster():
         arrived = dict(zip(turn, sources.arrivals([span_of(day) for day in turn]), strict=True))
+        scraped = look_for_grown(sources, frames, turn, now)
     requests = []
     for day, count in arrived.items():
         held = sources.count_live(store.read("telemetry", day.isoformat(), columns=("target", "sensor")))
         if count > held:
             requests.append(_request(day, count, now))
+        elif day in scraped:
+            requests.append(
+                dg.RunRequest(run_key=f"late:{day}:{scraped[day]}", partition_key=day.isoformat())
+            )
     looked = f"looked at {', '.join(day.isoformat() for day in turn)}: nothing arrived late"
     return dg.SensorResult(
         run_requests=requests,

@@ -5,8 +5,9 @@ the graph loads and can be looked at with nothing set.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
@@ -22,9 +23,10 @@ from maximus_assets.defs.io_manager import FrameIOManager
 from maximus_assets.registry.tracking import Registry
 from maximus_assets.telemetry.arrivals import count_arrivals
 from maximus_assets.telemetry.frames import by_series
-from maximus_assets.telemetry.history import read_prometheus
+from maximus_assets.telemetry.history import answering, count_samples, read_prometheus
 from maximus_assets.telemetry.ingest import read_metrics, read_plant
 from maximus_assets.telemetry.outcomes import Outcomes, read_outcomes
+from maximus_assets.telemetry.record import Found
 
 TARGETS_VARIABLE = "MAXIMUS_TARGETS"
 PROMETHEUS_VARIABLE = "MAXIMUS_PROMETHEUS"
@@ -104,20 +106,36 @@ class TelemetrySources(dg.ConfigurableResource["TelemetrySources"]):
         """What is watched."""
         return targets_from_environment()
 
+    def look(self, start: datetime, end: datetime) -> Found:
+        """Every observation with `start` <= instant < `end`, and what of it could not be read.
+
+        What we know ourselves is read whole or not at all (`read`). A target watched through Prometheus has its history
+        there, also of the time before this product; a server that is away costs its own targets alone.
+
+        Raises:
+            Retryable: Our own database does not answer, or nothing at all could be read.
+            Permanent: As above, and trying again will not help.
+        """
+        sections, targets = sections_from_environment(), self.targets()
+        # Counted before it is read: what arrives in between is asked for once too often rather than never.
+        (counted,) = count_samples(sections, targets, [(start, end)])
+        past = read_prometheus(sections, targets, start, end)
+        own = self.read(start, end)
+        frame = own if past.frame.is_empty() else by_series(pl.concat([own, past.frame], how="vertical"))
+        if past.unread and frame.is_empty():
+            raise past.unread[0].error
+        return Found(frame, past.unread, counted, self.mapping())
+
     def read(self, start: datetime, end: datetime) -> pl.DataFrame:
-        """Every observation with `start` <= instant < `end`, sorted by series and instant.
+        """Every observation of our own with `start` <= instant < `end`, sorted by series and instant.
 
         A simulated target's history is the simulation's own, for every instant; what the loop has stored of it is the
-        same values over fewer instants. A target watched through Prometheus has its history there, also of the time before
-        this product. A host's history is what the loop has stored.
+        same values over fewer instants. A host's history is what the loop has stored.
         """
         targets = self.targets()
         simulated = [target for target in targets if target.source == "simulated"]
         live = [target.name for target in targets if target.source == "host"]
-        frames = [
-            read_plant(simulated, start, end),
-            read_prometheus(sections_from_environment(), targets, start, end),
-        ]
+        frames = [read_plant(simulated, start, end)]
         if live:
             stored = read_metrics(self.database_read_url, start, end)
             frames.append(stored.filter(pl.col("target").is_in(live)))
@@ -132,6 +150,23 @@ class TelemetrySources(dg.ConfigurableResource["TelemetrySources"]):
         """How many observations of live demand a stored frame holds: what `arrivals` said when it was read."""
         live = [f"{target}/{sensor}" for target, sensor in self._live_demand().items()]
         return frame.filter(pl.concat_str("target", "sensor", separator="/").is_in(live)).height
+
+    def scraped_counts(self, days: Sequence[tuple[datetime, datetime]]) -> list[dict[str, int]]:
+        """For each span of time target -> raw samples of its demand that its Prometheus server holds, as far as one answers."""
+        return count_samples(sections_from_environment(), self.targets(), days)
+
+    def scraped(self) -> set[str]:
+        """Names of the targets that are watched through Prometheus."""
+        return {target.name for target in self.targets() if target.source == "prometheus"}
+
+    def mapping(self) -> str:
+        """Fingerprint of the Prometheus sections; empty without any."""
+        said = os.environ.get(PROMETHEUS_VARIABLE, "")
+        return sha256(said.encode()).hexdigest()[:12] if said else ""
+
+    def answering(self, targets: Collection[str], now: datetime) -> set[str]:
+        """Those of some targets whose Prometheus server answers now."""
+        return answering(sections_from_environment(), self.targets(), targets, now)
 
     def _live_demand(self) -> dict[str, str]:
         return {t.name: t.demand_sensor for t in self.targets() if t.source == "host"}

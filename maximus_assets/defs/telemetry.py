@@ -3,7 +3,8 @@
 Several days are read in one run, because starting a process for each takes far longer than reading it, but one after the
 other (`reading`). What was read is judged in the step that reads it, on the very frame that is to be stored. Where a
 blocking check fails nothing of the run is stored: a check speaks of the last run alone, so a bad day left on disk would
-be learnt from the night after.
+be learnt from the night after. What is wrong with one series or one server alone leaves a gap there, with its reason in the
+day's record and metadata, and is read again by `telemetry_arrived`.
 """
 
 import warnings
@@ -32,14 +33,19 @@ from maximus_assets.defs.judging import (
     together,
 )
 from maximus_assets.defs.partitions import DAILY, IMPORTED
-from maximus_assets.defs.pictures import PICTURE, figures_of, gate_picture, in_words, picture
-from maximus_assets.defs.reading import PROFILES, DayRead, DayReader
+from maximus_assets.defs.pictures import PICTURE, figures_of, gate_picture, picture
+from maximus_assets.defs.pictures import in_words as verdict_in_words
+from maximus_assets.defs.reading import PROFILES, DayRead, DayReader, keep_record
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
 from maximus_assets.defs.staging import staging
 from maximus_assets.telemetry.files import read_file
 from maximus_assets.telemetry.options import FileOptions
+from maximus_assets.telemetry.record import in_words
 
 OWNERS: Final = ["team:operations"]
+MISSING: Final = "missing"
+"""Key of the metadata that says what is missing from a day, and why."""
+
 _VERSION_TAG: Final = "dagster/data_version"
 
 
@@ -61,7 +67,7 @@ def check_result(
         check_name=verdict.name,
         passed=verdict.passed,
         severity=severity,
-        description=in_words(verdict),
+        description=verdict_in_words(verdict),
         metadata={**pictures, **figures_of(verdict)},
     )
 
@@ -105,7 +111,8 @@ with warnings.catch_warnings():
             "Every observation of the targets, one partition for each whole day (UTC): live ones from the metrics table, "
             "simulated ones from the simulation.\n\n"
             "**Trust it** when every check below is green. A red check stopped the day from being stored and learnt from; a "
-            "yellow one tells of a gap, a hung sensor or a changed workload, and learning goes on."
+            "yellow one tells of a gap, a hung sensor, a series held back for its unit or a changed workload, and learning "
+            "goes on. What could not be read is in the metadata of its day, with the reason, and is read again by itself."
         ),
         metadata=columns_metadata(),
     )
@@ -127,7 +134,7 @@ def telemetry(
     with staging(store, "telemetry") as staged:
         with errors_told_to_dagster():
             reader = DayReader(
-                read=sources.read,
+                look=sources.look,
                 targets=sources.targets(),
                 now=SystemClock().now(),
                 accepted=check_accepted(config.accept),
@@ -143,12 +150,14 @@ def telemetry(
         )
         with errors_told_to_dagster():
             refuse_bad_telemetry(verdicts)
+            for one in done:
+                keep_record(store, one)
         yield dg.MaterializeResult(
             value=staged,
             data_version=dg.DataVersion(
                 store.version_of("telemetry", {one.staged.partition: one.staged.content for one in done})
             ),
-            metadata=_day_metadata(done[-1]) if len(done) == 1 else {"days": len(done), "rows": staged.rows},
+            metadata=_day_metadata(done[-1]) if len(done) == 1 else _days_metadata(done, staged.rows),
         )
     with errors_told_to_dagster():
         for one in done:
@@ -173,6 +182,16 @@ def _picture_of_failure(verdict: Verdict, done: Sequence[DayRead]) -> bytes | No
     return None
 
 
+def _days_metadata(done: Sequence[DayRead], rows: int) -> dict[str, Any]:
+    said = in_words([one.record for one in done if one.record is not None])
+    return {
+        "days": len(done),
+        "rows": rows,
+        "incomplete_days": sum(not one.missing.is_empty() for one in done),
+        **({MISSING: said} if said else {}),
+    }
+
+
 def _day_metadata(one: DayRead) -> dict[str, Any]:
     shown = {} if one.picture is None else {PICTURE: picture(one.picture, f"telemetry of {one.day}")}
     return {
@@ -182,6 +201,8 @@ def _day_metadata(one: DayRead) -> dict[str, Any]:
         "series": one.series,
         "content": one.staged.content,
         "is_kept_as_stored": one.staged.path is None,
+        "is_incomplete": not one.missing.is_empty(),
+        **({} if one.missing.is_empty() else {MISSING: in_words([one.missing])}),
     }
 
 

@@ -15,12 +15,14 @@ from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.telemetry import SENSOR, TARGET
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.io_manager import frame_version
-from maximus_assets.defs.judging import check_specs, judge
+from maximus_assets.defs.judging import asked_for_units, check_specs, judge
 from maximus_assets.defs.pictures import PICTURE, picture
 from maximus_assets.defs.reading import picture_of, recent_profiles, span_of
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
-from maximus_assets.defs.telemetry import OWNERS, check_result, columns_metadata
+from maximus_assets.defs.telemetry import MISSING, OWNERS, check_result, columns_metadata
 from maximus_assets.telemetry.profile import profile
+from maximus_assets.telemetry.quality_change import REFERENCE_DAYS, units_hold
+from maximus_assets.telemetry.record import in_words, record_of
 
 HOURLY_CRON: Final = "5 * * * *"
 
@@ -48,16 +50,13 @@ def telemetry_today(
     start, _ = span_of(now.date())
     store = frames.store()
     with errors_told_to_dagster():
-        frame = sources.read(start, now)
-        before = recent_profiles(store, now.date())
-        verdicts = judge(
-            frame,
-            profile(frame),
-            before,
-            targets=sources.targets(),
-            span=(start, now),
-            now=now,
-        )
+        found, targets = sources.look(start, now), sources.targets()
+        frame, seen = found.frame, profile(found.frame)
+        profiles = recent_profiles(store, now.date())
+        before = profiles[-REFERENCE_DAYS:]
+        units = units_hold(seen, profiles, asked_for_units(targets))
+        verdicts = judge(frame, seen, before, targets=targets, span=(start, now), now=now, units=units)
+        said = in_words([record_of(found, {})])
         shown = picture_of(frame, (start, now), verdicts, before)
     yield from (
         check_result(verdict, "telemetry_today", blocking=False, shown=None if verdict.passed else shown)
@@ -71,6 +70,7 @@ def telemetry_today(
             "until": now.isoformat(timespec="seconds"),
             "series": frame.select(TARGET, SENSOR).n_unique(),
             "targets": frame[TARGET].n_unique(),
+            **({MISSING: said} if said else {}),
         },
     )
 

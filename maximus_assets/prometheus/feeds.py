@@ -53,6 +53,11 @@ class Feed:
             limit_seconds=CATALOGUE[self.sensor.sensor].staleness_limit_seconds,
         )
 
+    def count_query(self, seconds: float) -> str:
+        """The query for how many raw samples of every target there are in the seconds before an instant."""
+        labels = self.section.label_names
+        return promql.counted(self.sensor, matchers=self._matchers(), by=labels, seconds=seconds)
+
     def _matchers(self) -> str:
         return promql.selector([self.section.targets[name] for name in self.targets], self.section.matchers)
 

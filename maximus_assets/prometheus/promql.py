@@ -84,5 +84,10 @@ def while_fresh(
     return f"({value}) and on ({labels}) (time() - ({_newest(sensor, matchers, by)}) <= {limit_seconds:g})"
 
 
+def counted(sensor: PromQLSensor, *, matchers: str, by: Sequence[str], seconds: float) -> str:
+    """A query for how many raw samples of each target there are in the `seconds` before the instant it is asked for."""
+    return f"sum by ({', '.join(by)}) (count_over_time({sensor.metric}{{{matchers}}}[{round(seconds * 1000)}ms]))"
+
+
 def _newest(sensor: PromQLSensor, matchers: str, by: Sequence[str]) -> str:
     return f"max by ({', '.join(by)}) (timestamp({sensor.metric}{{{matchers}}}))"

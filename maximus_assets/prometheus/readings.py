@@ -86,10 +86,21 @@ def present(feed: Feed, answer: Answer) -> Present:
     return Present(values, ambiguous, answer.warnings)
 
 
-def read_past(
-    client: PrometheusClient, feed: Feed, start: float, end: float, step: float
-) -> dict[str, LabelledSeries]:
-    """Ask for past values of every target of a feed.
+@dataclass(frozen=True)
+class Past:
+    """Past values of a feed.
+
+    Attributes:
+        values: Target -> its points in the sensor's unit, finite, ascending, at least one; a target never seen is absent.
+        ambiguous: Target -> why it has none although there are series of it.
+    """
+
+    values: Mapping[str, LabelledSeries]
+    ambiguous: Mapping[str, AmbiguousSeriesError]
+
+
+def read_past(client: PrometheusClient, feed: Feed, start: float, end: float, step: float) -> Past:
+    """Ask for past values of every target of a feed; one with ambiguous labels costs the others nothing.
 
     Args:
         client: Of the feed's section.
@@ -98,24 +109,49 @@ def read_past(
         end: Unix time, exclusive.
         step: Seconds; values stand at its whole multiples.
 
-    Returns:
-        Target -> its points in the sensor's unit, finite, ascending, at least one; a target never seen is absent.
-
     Raises:
-        AmbiguousSeriesError: Two series fit one target at one instant; names both.
         ServerUnavailableError: As `PrometheusClient.range`, as are the others.
     """
     steps = max(1, int((end - start) / step) + 1)
     chunk = max(1, _CHUNK_POINTS // steps)
     found: dict[str, LabelledSeries] = {}
+    ambiguous: dict[str, AmbiguousSeriesError] = {}
     for first in range(0, len(feed.targets), chunk):
         some = feed.only(feed.targets[first : first + chunk])
         answer = client.range(some.range_query(), start, end, step, series=len(some.targets))
         for target, series in by_target(some, answer.series).items():
-            one = _merged(feed, target, series)
+            try:
+                one = _merged(feed, target, series)
+            except AmbiguousSeriesError as error:
+                ambiguous[target] = error
+                continue
             if one.seconds.size:
                 found[target] = one
-    return found
+    return Past(found, ambiguous)
+
+
+def count_raw(client: PrometheusClient, feed: Feed, start: float, end: float) -> dict[str, int]:
+    """How many raw samples the server holds of every target of a feed.
+
+    What a day was read from is told from what is there now by this number: it grows when samples arrive late.
+
+    Args:
+        client: Of the feed's section.
+        feed: Whose raw series are counted.
+        start: Unix time.
+        end: Unix time, > start.
+
+    Returns:
+        Target -> how many, all its series together; 0 for one that was never seen.
+
+    Raises:
+        ServerUnavailableError: As `PrometheusClient.instant`, as are the others.
+    """
+    counts = dict.fromkeys(feed.targets, 0)
+    answer = client.instant(feed.count_query(end - start), end)
+    for target, series in by_target(feed, answer.series).items():
+        counts[target] = int(sum(float(one.values[-1]) for one in series))
+    return counts
 
 
 def _merged(feed: Feed, target: str, series: Sequence[LabelledSeries]) -> LabelledSeries:

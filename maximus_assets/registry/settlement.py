@@ -5,7 +5,7 @@ that wins takes the place before a champion that fails could be demoted. What is
 that waited goes in. Every verdict is written on the version it is about.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from maximus_assets.contracts.naming import (
     CANDIDATE,
     CHAMPION,
     TAG_DEMOTED_AT,
+    TAG_DRIFT_SEEN_AT,
     TAG_DRIFTED_AT,
     TAG_DRIFTED_SERIES,
     TAG_DRIFTED_WHY,
@@ -63,6 +64,9 @@ DEMOTION_HOURS: Final = 12
 CHANCE: Final = 1.5
 """How much longer than the evidence must be a challenger keeps its place against a newer one of its recipe."""
 
+DRIFT_IS_OVER: Final = timedelta(hours=24)
+"""How long a champion that has drifted must resemble its training again before it counts as one that has not."""
+
 _SOON: Final = timedelta(hours=1)
 """A champion younger than this has no hour of outcomes yet, and nothing is read."""
 
@@ -72,6 +76,7 @@ class _Evidence(NamedTuple):
 
     scores: pl.DataFrame
     known_series: int
+    covered: Mapping[str, frozenset[str]]
     rules: Rules
     now: datetime
 
@@ -118,19 +123,10 @@ def settle(registry: Registry, name: str, *, read: Read, rules: Rules, clock: Cl
     outcomes = read(since, now)
     scores = scored(outcomes)
     drift = _drift(registry, champion, outcomes, scores, now)
-    events: list[str] = []
-    if not all(verdict.passed for verdict in drift[:2]) and TAG_DRIFTED_AT not in champion.tags:
-        why = "; ".join(reason for verdict in drift[:2] if not verdict.passed for reason in verdict.reasons)
-        named = {name for verdict in drift[:2] for name in str(verdict.measured["drifted_series"]).split(",")}
-        tags = {
-            TAG_DRIFTED_AT: now.isoformat(),
-            TAG_DRIFTED_WHY: why,
-            TAG_DRIFTED_SERIES: ",".join(sorted(named - {""})),
-        }
-        champion = registry.tag(champion, tags)
-        events.append(f"version {champion.number} has drifted: {why}")
+    champion, said = _follow_drift(registry, champion, drift[:2], now)
+    events = [*said]
     _describe(registry, champion)
-    evidence = _Evidence(scores, outcomes.known_series, rules, now)
+    evidence = _Evidence(scores, outcomes.known_series, outcomes.covered, rules, now)
     judgements = _judge(registry, champion, evidence)
     won = [alias for alias, it in judgements.items() if it.action == "promote"]
     settled = champion
@@ -220,6 +216,44 @@ def _drift(
     )
 
 
+def _follow_drift(
+    registry: Registry, champion: Version, verdicts: Sequence[Verdict], now: datetime
+) -> tuple[Version, tuple[str, ...]]:
+    """The champion with what is known of its drift in its tags, and what changed, in words.
+
+    A drift is over once it was not seen for a while: judged and passed, for what nobody could judge is no sign that it is.
+
+    Args:
+        registry: The registry.
+        champion: The champion.
+        verdicts: On its input and its error.
+        now: The present.
+    """
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    seen = {TAG_DRIFT_SEEN_AT: now.isoformat()}
+    if TAG_DRIFTED_AT not in champion.tags:
+        if not failed:
+            return champion, ()
+        why = "; ".join(reason for verdict in failed for reason in verdict.reasons)
+        named = {name for verdict in verdicts for name in str(verdict.measured["drifted_series"]).split(",")}
+        tags = {
+            **seen,
+            TAG_DRIFTED_AT: now.isoformat(),
+            TAG_DRIFTED_WHY: why,
+            TAG_DRIFTED_SERIES: ",".join(sorted(named - {""})),
+        }
+        return registry.tag(champion, tags), (f"version {champion.number} has drifted: {why}",)
+    if failed:
+        return registry.tag(champion, seen), ()
+    seen_at = datetime.fromisoformat(champion.tags.get(TAG_DRIFT_SEEN_AT) or champion.tags[TAG_DRIFTED_AT])
+    is_judged = all(int(verdict.measured["series_count"]) > 0 for verdict in verdicts)
+    if not is_judged or now - seen_at < DRIFT_IS_OVER:
+        return champion, ()
+    over = (TAG_DRIFTED_AT, TAG_DRIFT_SEEN_AT, TAG_DRIFTED_WHY, TAG_DRIFTED_SERIES)
+    said = f"version {champion.number} has not been seen to drift since {seen_at:%Y-%m-%d %H:%M} UTC"
+    return registry.untag(champion, over), (said,)
+
+
 def _reference(registry: Registry, version: Version) -> pl.DataFrame:
     """What the version carries to be held against, nothing when it is of before there was such a thing."""
     with TemporaryDirectory(prefix="maximus-reference-") as folder:
@@ -232,15 +266,18 @@ def _reference(registry: Registry, version: Version) -> pl.DataFrame:
 
 def _judge(registry: Registry, champion: Version, evidence: "_Evidence") -> dict[str, Judgement]:
     """Judge every challenger and write the verdict on it."""
-    scores, known_series, rules, now = evidence
+    scores, known_series, covered, rules, now = evidence
+    known = covered.get(str(champion.number), frozenset())
     judged = {}
     for alias, version in challengers(registry, champion.name).items():
+        theirs = covered.get(str(version.number), frozenset())
         standing = Standing(
             champion=str(champion.number),
             challenger=str(version.number),
             champion_age_hours=age(champion, TAG_TRAINED_AT, now) / timedelta(hours=1),
             shadow_hours=age(version, TAG_SHADOWED_AT, now) / timedelta(hours=1),
             has_drifted=TAG_DRIFTED_AT in champion.tags,
+            added_series=len(theirs - known) if known <= theirs else 0,
         )
         judged[alias] = judgement = judge_challenger(scores, standing, rules, known_series)
         registry.tag(version, {TAG_EVIDENCE: judgement.verdict.model_dump_json()})

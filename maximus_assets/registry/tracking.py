@@ -11,7 +11,7 @@ tries a dead server for minutes: `check_reachable` asks once, quickly, before wo
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -187,6 +187,13 @@ class Registry:
         with registry_errors(f"tagging {version}"):
             for key, value in tags.items():
                 self.client.set_model_version_tag(version.name, str(version.number), key, value)
+        return self.version(version.name, version.number)
+
+    def untag(self, version: Version, names: Collection[str]) -> Version:
+        """Take tags off a version and return it as it now is; one it has not is passed over."""
+        with registry_errors(f"taking tags off {version}"):
+            for name in sorted(set(names) & version.tags.keys()):
+                self.client.delete_model_version_tag(version.name, str(version.number), name)
         return self.version(version.name, version.number)
 
     def versions(self, name: str, limit: int) -> list[Version]:

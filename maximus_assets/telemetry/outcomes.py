@@ -5,8 +5,8 @@ by name, and no more than the last days.
 """
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,8 +21,8 @@ from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR
 MAXIMUM_SERIES: Final = 200
 """Most series judged; of more, so many evenly spaced by name."""
 
-MAXIMUM_SPAN: Final = timedelta(hours=72)
-"""Evidence older than this is not looked at."""
+MAXIMUM_SPAN: Final = timedelta(hours=96)
+"""Evidence older than this is not looked at. A challenger is in shadow for no longer, so its evidence is always whole."""
 
 SEASONS: Final = (timedelta(days=1), timedelta(days=7))
 """How far back the outcomes lie that the seasonal-naive repeats."""
@@ -56,6 +56,11 @@ ACTUALS: Final = pl.Schema(
 _SERIES: Final = """
     SELECT targets, sensors FROM knowledge.judged_forecasts
     WHERE role = %s AND issued_at >= %s AND issued_at < %s ORDER BY issued_at DESC LIMIT 1
+"""
+
+_COVERED: Final = """
+    SELECT DISTINCT ON (model_version) model_version, targets, sensors FROM knowledge.judged_forecasts
+    WHERE issued_at >= %s AND issued_at < %s ORDER BY model_version, issued_at DESC
 """
 
 _FORECASTS: Final = sql.SQL(
@@ -108,11 +113,13 @@ class Outcomes:
         forecasts: Columns of `FORECASTS`.
         actuals: Columns of `ACTUALS`: of the same series over the same time, and a day and a week before it.
         known_series: How many series the champion forecast, those not read included.
+        covered: Version -> every series (`target/sensor`) it forecast when it was last asked.
     """
 
     forecasts: pl.DataFrame
     actuals: pl.DataFrame
     known_series: int
+    covered: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls) -> "Outcomes":
@@ -141,6 +148,12 @@ def read_outcomes(database_url: str, since: datetime, until: datetime) -> Outcom
             if row is None:
                 return Outcomes.nothing()
             series = sorted(zip(*row, strict=True))
+            covered = {
+                version: frozenset(
+                    f"{target}/{sensor}" for target, sensor in zip(targets, sensors, strict=True)
+                )
+                for version, targets, sensors in connection.execute(_COVERED, (since, until))
+            }
             targets, sensors = (list(names) for names in zip(*evenly(series, MAXIMUM_SERIES), strict=True))
             asked = {"targets": sql.Literal(targets), "sensors": sql.Literal(sensors)}
             forecasts = _copied(
@@ -170,7 +183,7 @@ def read_outcomes(database_url: str, since: datetime, until: datetime) -> Outcom
     except psycopg.OperationalError as error:
         raise EvidenceUnavailableError(f"live evidence cannot be read: {error}") from error
     whole = pl.concat(actuals).unique([TARGET, SENSOR, OBSERVED_AT], keep="first", maintain_order=True)
-    return Outcomes(forecasts, whole.sort(TARGET, SENSOR, OBSERVED_AT), len(series))
+    return Outcomes(forecasts, whole.sort(TARGET, SENSOR, OBSERVED_AT), len(series), covered)
 
 
 def evenly(series: Sequence[tuple[str, str]], most: int) -> list[tuple[str, str]]:

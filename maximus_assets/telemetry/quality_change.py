@@ -3,9 +3,10 @@
 Both compare profiles (`telemetry.profile`), never samples, so that two weeks before a day cost nothing to keep.
 
 A change of unit is a jump by a factor people and exporters use (milliseconds for seconds, bits for bytes, per cent for a
-ratio) that keeps the shape of the day and stays until its end. It is asked of demand alone and blocks: capacity is sized
-by it, and four weeks of history in two units teach nothing. A genuine jump by such a factor is accepted by run
-configuration, once: from the next day on it is compared with the day that was accepted.
+ratio) that keeps the shape of the day and stays until its end. It is asked of demand alone: capacity is sized by it, and
+four weeks of history in two units teach nothing. The series is held back, that one alone: its day is stored without it,
+and so are the days after, until the jump is accepted by run configuration (from the next day on it is compared with the
+day that was accepted) or nothing of the old unit is left in the four weeks that are learnt from.
 
 A change of distribution is the population stability index (Siddiqi, Credit Risk Scorecards, 2006, section 7) of a day
 against the two weeks before it. Its customary alarm at 0.25 means nothing for a series with a weekly season, so a day
@@ -27,9 +28,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from maximus_assets.contracts.telemetry import Series
+from maximus_assets.contracts.telemetry import OBSERVED_AT, SENSOR, TARGET, Series
 from maximus_assets.contracts.verdict import Verdict
-from maximus_assets.telemetry.profile import Array, days_of_series
+from maximus_assets.telemetry.profile import Array, days_of_series, profile
 from maximus_assets.telemetry.quality import verdict_of
 
 UNIT_FACTORS: Final = (8.0, 60.0, 100.0, 1000.0, 1024.0, 3600.0, 1e6)
@@ -38,6 +39,10 @@ UNIT_FACTORS: Final = (8.0, 60.0, 100.0, 1000.0, 1024.0, 3600.0, 1e6)
 REFERENCE_DAYS: Final = 14
 """Days a day is compared with: two whole weeks."""
 
+UNIT_REFERENCE_DAYS: Final = 31
+"""Days a unit is compared with. The three days a comparison needs at the least lie before all that is learnt from when they
+are the oldest of these, so a series that was held back comes back only when it has one unit there."""
+
 PSI_LIMIT: Final = 0.25
 """Population stability index that is customarily called a major shift."""
 
@@ -45,6 +50,7 @@ PSI_MARGIN: Final = 1.5
 """How many times more unlike the rest a day must be than any day before it is unlike the others."""
 
 _MIDDLE: Final = 1
+_MOST_NAMED: Final = 50
 _FEWEST_HOURS: Final = 12
 _FEWEST_DAYS_UNIT: Final = 3
 _FEWEST_DAYS_SHAPE: Final = 7
@@ -69,11 +75,36 @@ def units_hold(today: pl.DataFrame, profiles: Sequence[pl.DataFrame], demand: Se
         demand: The series that are learnt from and sized by.
 
     Returns:
-        `telemetry_units_hold`; measured: `series_count` (asked of), `judged_count`, `changed_count`.
+        `telemetry_units_hold`; measured: `series_count` (asked of), `judged_count`, `changed_count`, `changed_series`
+        (their names, comma-separated, of very many the first).
     """
-    known = days_of_series([*profiles[-REFERENCE_DAYS:], today])
-    reasons = []
-    judged = changed = 0
+    judged, changed = changed_units(today, profiles, demand)
+    return verdict_of(
+        "telemetry_units_hold",
+        list(changed.values()),
+        series_count=len(demand),
+        judged_count=judged,
+        changed_count=len(changed),
+        changed_series=",".join(f"{target}/{sensor}" for target, sensor in list(changed)[:_MOST_NAMED]),
+    )
+
+
+def changed_units(
+    today: pl.DataFrame, profiles: Sequence[pl.DataFrame], demand: Sequence[Series]
+) -> tuple[int, dict[tuple[str, str], str]]:
+    """Which series seem to be in another unit than before.
+
+    Args:
+        today: Profile of the day, columns of `profile.PROFILE_SCHEMA`.
+        profiles: Of the days before, oldest first.
+        demand: The series that are asked about.
+
+    Returns:
+        How many could be judged, and (target, sensor) -> why, in words, of each that changed.
+    """
+    known = days_of_series([*profiles[-UNIT_REFERENCE_DAYS:], today])
+    found: dict[tuple[str, str], str] = {}
+    judged = 0
     for series in demand:
         days = known.get((series.target, series.sensor))
         jumps = None if days is None else _jumps(days[:, :, _MIDDLE])
@@ -81,18 +112,33 @@ def units_hold(today: pl.DataFrame, profiles: Sequence[pl.DataFrame], demand: Se
             continue
         judged += 1
         if factor := _unit_factor(jumps):
-            changed += 1
             ratio = float(np.exp(np.median(jumps[0, -_STAYS_HOURS:])))
-            reasons.append(
+            found[series.target, series.sensor] = (
                 f"{series} ends at {ratio:.4g} times what is usual at these hours, near {factor}: another unit?"
             )
-    return verdict_of(
-        "telemetry_units_hold",
-        reasons,
-        series_count=len(demand),
-        judged_count=judged,
-        changed_count=changed,
-    )
+    return judged, found
+
+
+def unit_changes(frame: pl.DataFrame) -> dict[str, str]:
+    """Series of a longer history whose unit seems to have changed within it: of a file there are no days to hold back.
+
+    Args:
+        frame: A telemetry frame of any number of days, by series and instant.
+
+    Returns:
+        Series (`target/sensor`) -> the first day on which it changed and why, in words.
+    """
+    names = frame.select(TARGET, SENSOR).unique().sort(TARGET, SENSOR).iter_rows()
+    demand = [Series(target=target, sensor=sensor) for target, sensor in names]
+    found: dict[str, str] = {}
+    before: list[pl.DataFrame] = []
+    days = frame.with_columns(day=pl.col(OBSERVED_AT).dt.date()).partition_by("day", as_dict=True)
+    for (day,), part in sorted(days.items()):
+        today = profile(part.drop("day"))
+        for (target, sensor), why in changed_units(today, before, demand)[1].items():
+            found.setdefault(f"{target}/{sensor}", f"{day}: {why}")
+        before = [*before, today][-UNIT_REFERENCE_DAYS:]
+    return found
 
 
 def distribution_holds(today: pl.DataFrame, profiles: Sequence[pl.DataFrame]) -> Verdict:

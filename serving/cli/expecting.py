@@ -9,12 +9,12 @@ import asyncio
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from maximus_assets.contracts.clock import SystemClock
-from maximus_assets.contracts.errors import Retryable
+from maximus_assets.contracts.errors import MaximusError, Retryable
 from maximus_assets.contracts.prediction import Forecast
 from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
 from serving.cli import asking
@@ -27,6 +27,18 @@ _BELIEVED: Final = 1_000_000
 
 class NoChampionError(Retryable):
     """There is no champion, or it cannot be loaded now; says why."""
+
+
+class Expected(NamedTuple):
+    """An answer of the champion.
+
+    Attributes:
+        forecast: The answer.
+        away: What it went without, in words.
+    """
+
+    forecast: Forecast
+    away: tuple[str, ...]
 
 
 def history(target: str, sensor: str, now: datetime) -> list[dict[str, Any]]:
@@ -60,7 +72,7 @@ def history(target: str, sensor: str, now: datetime) -> list[dict[str, Any]]:
 
 def expect(
     registry: str, series: Series, points: Sequence[dict[str, Any]], now: datetime, hours: float
-) -> Forecast:
+) -> Expected:
     """What the champion expects of a series.
 
     Args:
@@ -71,7 +83,7 @@ def expect(
         hours: How far ahead, at most 24.
 
     Returns:
-        The forecast, or one without points whose status says why there is none.
+        The forecast, or one without points whose status says why there is none; and what it went without.
 
     Raises:
         NoChampionError: Nothing was promoted, the registry does not answer, or the version cannot be used.
@@ -87,27 +99,44 @@ def expect(
     champion = catalogue.champion
     if champion is None:
         raise NoChampionError(catalogue.status)
-    windows = asyncio.run(_filled(series, points, now))
+    windows, away = asyncio.run(filled(series, points, now))
     end_at = windows.last_closed_at(now)
     # The first step ahead is the bin that is filling now.
     steps = min(288, int(hours * 3600) // GRID_SECONDS + 1)
     answer = champion.predict(request_frame([series], windows.values(now), end_at), steps)
-    return read_answer(answer, end_at, champion.version)[series.target]
+    return Expected(read_answer(answer, end_at, champion.version)[series.target], away)
 
 
-async def _filled(series: Series, points: Sequence[dict[str, Any]], now: datetime) -> GridWindows:
-    """The window as the loop has it after a start: what was recorded, and before that what the source remembers."""
+async def filled(
+    series: Series, points: Sequence[dict[str, Any]], now: datetime
+) -> tuple[GridWindows, tuple[str, ...]]:
+    """The window as the loop has it after a start: what was recorded, and before that what the source remembers.
+
+    Args:
+        series: The series.
+        points: As `history` gives them.
+        now: The present instant.
+
+    Returns:
+        The window, and why a source could not be asked, in words.
+    """
     from serving.wiring import build_sources
 
     windows = GridWindows([series])
+    away: list[str] = []
     for source in build_sources(asking.settings(), SystemClock()):
         if series.target in source.sensors:
             since = now - timedelta(seconds=GRID_SECONDS * WINDOW_BINS)
-            remembered = await source.history(series, since, now)
+            try:
+                remembered = await source.history(series, since, now)
+            except MaximusError as error:
+                # A source's past is a bonus, as in the loop: what was recorded is enough to be asked with.
+                away.append(f"for its source could not be asked for what came before: {error}")
+                continue
             if remembered is not None:
                 windows.load(series, remembered, now)
     if points:
         starts = np.array([datetime.fromisoformat(point["at"]).timestamp() for point in points])
         means = np.array([point["value"] for point in points])
         windows.load_bins(series, starts.astype(np.int64), means, np.full(len(points), _BELIEVED), now)
-    return windows
+    return windows, tuple(away)

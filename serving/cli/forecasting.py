@@ -103,7 +103,7 @@ def _ask_champion(said: dict[str, Any], sensor: str, hours: float, ahead: float)
             }
         with Console(stderr=True).status("asking the champion"):
             series = Series(target=said["target"], sensor=sensor)
-            answer = expecting.expect(asking.settings().mlflow_uri, series, points, now, ahead)
+            answer, away = expecting.expect(asking.settings().mlflow_uri, series, points, now, ahead)
     except expecting.NoChampionError as error:
         said["note"] = f"The champion could not be asked: {error}."
     except MaximusError as error:
@@ -111,13 +111,13 @@ def _ask_champion(said: dict[str, Any], sensor: str, hours: float, ahead: float)
             raise  # nothing was recorded of it, so there is nothing else to show
         said["note"] = f"The champion could not be asked: {error}"
     else:
+        said["note"] = "".join(f"It rests on what was recorded alone, {why}." for why in away)
         if answer.points:
             said["method"] = answer.method
             said["latest"] = answer.model_dump(mode="json", include={"issued_at", "model_version", "points"})
         else:
-            said["note"] = (
-                f"The champion has no answer: {answer.reason}. {_NEXT_STEPS.get(answer.status, '')}"
-            )
+            why = f"The champion has no answer: {answer.reason}. {_NEXT_STEPS.get(answer.status, '')}"
+            said["note"] = f"{why} {said['note']}".strip()
 
 
 def _show(console: Console, said: dict[str, Any]) -> None:

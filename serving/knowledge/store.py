@@ -151,8 +151,15 @@ class KnowledgeStore(Pooled):
                 connection, {"kind": "forecast", "count": len(targets), "targets": targets[:_IDS_ANNOUNCED]}
             )
 
-    async def record_judged(self, judged: Sequence[JudgedForecasts]) -> None:
-        """Keep what versions expected, to be judged by; what is known already (same version and bin) is left."""
+    async def record_judged(self, judged: Sequence[JudgedForecasts]) -> dict[str, str]:
+        """Keep what versions expected, to be judged by; what is known already (same version and bin) is left.
+
+        Each is kept or refused for itself: a version that answers what no row may hold must not cost the others theirs.
+
+        Returns:
+            Version -> why something of it was refused.
+        """
+        refused: dict[str, str] = {}
         rows = [
             (
                 one.issued_at,
@@ -168,14 +175,23 @@ class KnowledgeStore(Pooled):
             for one in judged
         ]
         if not rows:
-            return
+            return refused
 
         async def write() -> None:
             for row in rows:
-                await connection.execute(_INSERT_JUDGED, row)
+                try:
+                    async with connection.transaction():
+                        await connection.execute(_INSERT_JUDGED, row)
+                except psycopg.DataError as error:
+                    refused[str(row[1])] = str(error)
+                except psycopg.errors.CheckViolation as error:
+                    if error.diag.constraint_name is None:  # a missing partition, which is made
+                        raise
+                    refused[str(row[1])] = str(error)
 
         async with self._connection() as connection, connection.transaction():
             await _with_partitions(connection, [one.issued_at for one in judged], write)
+        return refused
 
     async def record_decisions(self, records: Sequence[DecisionRecord], *, epoch: int) -> None:
         """Keep decisions taken under `epoch`, all or none; of one that is known, count and figures move on.

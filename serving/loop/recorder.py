@@ -46,8 +46,8 @@ class Store(Protocol):
         """Keep forecasts."""
         ...
 
-    async def record_judged(self, judged: Sequence[JudgedForecasts]) -> None:
-        """Keep what versions expected, to be judged by."""
+    async def record_judged(self, judged: Sequence[JudgedForecasts]) -> dict[str, str]:
+        """Keep what versions expected, to be judged by; version -> why something of it was refused."""
         ...
 
     async def record_decisions(self, records: Sequence[DecisionRecord], *, epoch: int) -> None:
@@ -192,7 +192,9 @@ class Recorder:
             return
         try:
             async with self._writing("judged"):
-                await self._store.record_judged(judged)
+                refused = await self._store.record_judged(judged)
+            for version, reason in refused.items():
+                _log.warning("judged_forecasts_refused", version=version, reason=reason)
         except Exception as error:  # noqa: BLE001 - versions in shadow must not cost the loop a turn, whatever they said
             _log.warning("judged_forecasts_lost", count=len(judged), reason=str(error))
 

@@ -216,6 +216,8 @@ class Runner:
             found = await self._warm_up(now, self.watchdog.progressed)
             self._remembered = found.samples
             self._needs_warm_up = not found.is_whole
+            if found.telemetry is not None and not self.progress.turns:
+                self.memory.telemetry = found.telemetry
             now = self._clock.now()
         with LOOP_STAGE_SECONDS.labels("collect").time():
             observation = await self._cycle.observe(now)
@@ -296,6 +298,7 @@ class Runner:
             "is_lost": turn.telemetry.is_lost,
             "reason": turn.telemetry.reason,
             "blind_targets": turn.telemetry.blind_targets,
+            "good_turns": turn.telemetry.good_turns,
             "frozen_sensors": turn.frozen_sensors,
             "own_concerns": list(turn.own_concerns),
         }
@@ -337,7 +340,8 @@ class Runner:
     async def _follow_champion(self) -> None:
         if await self._champion.refresh():
             _log.info("champion_changed", version=self._champion.version(), status=self._champion.status())
-            await self._beat()
+            if self.progress.observations:  # before that it would hide what the loop before said last
+                await self._beat()
         has_one = bool(self._champion.version())
         await self._clock.sleep(_POLL_SECONDS if has_one else _POLL_WITHOUT_CHAMPION_SECONDS)
 

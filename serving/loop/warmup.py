@@ -18,7 +18,9 @@ import structlog
 from maximus_assets.contracts.base import floor_to_step
 from maximus_assets.contracts.catalogue import CATALOGUE
 from maximus_assets.contracts.errors import MaximusError
+from maximus_assets.contracts.situation import TelemetryState
 from maximus_assets.contracts.telemetry import GRID_SECONDS, Sample, Series
+from serving.knowledge.heartbeat import Heartbeat
 from serving.knowledge.queries import Bin
 from serving.monitor.readings import LatestValues
 from serving.monitor.source import History, Source
@@ -42,10 +44,12 @@ class Remembered(NamedTuple):
     Attributes:
         samples: The last `REMEMBERED_SECONDS` of what the sources remember; some of it may be recorded already.
         is_whole: Whether the knowledge base told what it knows; if not, ask again later.
+        telemetry: How far the telemetry as a whole could be believed in the last turn before; None where nobody said.
     """
 
     samples: Sequence[Sample]
     is_whole: bool
+    telemetry: TelemetryState | None = None
 
 
 class Past(Protocol):
@@ -56,6 +60,25 @@ class Past(Protocol):
     ) -> dict[Series, list[Bin]]:
         """Grid bins of many series, oldest first."""
         ...
+
+
+def last_telemetry(beats: Sequence[Heartbeat]) -> TelemetryState | None:
+    """How far the telemetry as a whole could be believed when a loop last said so.
+
+    A restart in the middle of a loss must not end it: what came back a turn ago has still to stay.
+
+    Args:
+        beats: Of every loop that ever ran, the most recent first.
+    """
+    said = next((beat.detail["telemetry"] for beat in beats if beat.detail.get("telemetry")), None)
+    if not said or not said.get("is_lost"):
+        return None
+    return TelemetryState(
+        is_lost=True,
+        reason=str(said.get("reason", "")),
+        blind_targets=int(said.get("blind_targets", 0)),
+        good_turns=int(said.get("good_turns", 0)),
+    )
 
 
 async def warm_up(

@@ -156,6 +156,8 @@ class PrometheusSource:
                     end.timestamp(),
                     HISTORY_STEP_SECONDS,
                 )
-                found = past.get(series.target)
+                if series.target in past.ambiguous:
+                    raise past.ambiguous[series.target]
+                found = past.values.get(series.target)
                 return None if found is None else History(found.seconds, found.values)
         return None

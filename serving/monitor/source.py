@@ -67,6 +67,20 @@ class Closes(Protocol):
         ...
 
 
+def owners(sources: Sequence[Source]) -> dict[tuple[str, str], str]:
+    """(target, sensor) -> the source that tells it: of several that can read it the first.
+
+    Args:
+        sources: In the order of precedence.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for source in sources:
+        for target, sensors in source.sensors.items():
+            for sensor in sensors:
+                found.setdefault((target, sensor), source.name)
+    return found
+
+
 @dataclass(frozen=True)
 class Collected:
     """One round over all sources.
@@ -94,6 +108,7 @@ class Collector:
     timeout_seconds: float = 0.9
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     _pending: dict[str, "asyncio.Task[list[Sample]]"] = field(default_factory=dict)
+    _shared: dict[str, frozenset[tuple[str, str]]] | None = None
 
     async def collect(self, now: datetime) -> Collected:
         """Read every source that is not still busy; never raises for a source's sake.
@@ -108,8 +123,28 @@ class Collector:
             if isinstance(outcome, str):
                 failures[source.name] = outcome
             else:
-                samples.extend(outcome)
+                samples.extend(self._own(source, outcome))
         return Collected(samples=samples, failures=failures)
+
+    def _own(self, source: Source, samples: list[Sample]) -> list[Sample]:
+        """The samples of the series a source owns; those an earlier source owns are that one's to tell.
+
+        Two sources of one sensor differ by what they count and by when; mixed, they would be a series that never was, and one
+        that hangs would be hidden by the other.
+        """
+        if self._shared is None:
+            owner = owners(self.sources)
+            self._shared = {
+                one.name: frozenset(
+                    (target, sensor)
+                    for target, sensors in one.sensors.items()
+                    for sensor in sensors
+                    if owner[target, sensor] != one.name
+                )
+                for one in self.sources
+            }
+        others = self._shared[source.name]
+        return [it for it in samples if (it.target, it.sensor) not in others] if others else samples
 
     async def _read(self, source: Source, now: datetime) -> list[Sample] | str:
         """The samples of one source, or why there are none."""

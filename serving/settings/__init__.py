@@ -323,6 +323,13 @@ class Settings(BaseModel):
         if twice:
             msg = f"target {', '.join(twice)} is named twice"
             raise ValueError(msg)
+        hosts = [target.name for target in targets if target.source == "host"]
+        if len(hosts) > 1:
+            msg = (
+                f'targets {", ".join(hosts)} all have source = "host", and there is one host: this machine; watch other '
+                "machines through Prometheus (recipe node_exporter)"
+            )
+            raise ValueError(msg)
         if PRODUCT in names:
             msg = f"{PRODUCT} is the product itself, which is observed without being asked to; choose another name"
             raise ValueError(msg)

@@ -8,9 +8,10 @@ import pytest
 
 from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.defs.partitions import DAILY
-from maximus_assets.defs.reading import PROFILES, profile_of
+from maximus_assets.defs.reading import PROFILES, profile_of, records
 from maximus_assets.defs.resources import TelemetrySources
 from maximus_assets.telemetry.profile import profile
+from maximus_assets.telemetry.record import missing
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 YESTERDAY = SystemClock().now().date() - timedelta(days=1)
@@ -145,30 +146,62 @@ def test_a_check_that_is_never_a_matter_of_opinion_cannot_be_accepted(house) -> 
     assert "telemetry_is_plausible cannot be accepted" in str(failure.step_failure_data)
 
 
-def test_demand_in_another_unit_is_not_stored_until_it_is_accepted(house, source: Changed) -> None:
+OTHER = pl.col("sensor") == "database_connections_used_ratio"
+DEMAND = pl.col("sensor") == "request_rate_per_second"
+
+
+def per_minute(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.when(DEMAND).then(pl.col("value") * 60).otherwise("value").alias("value"))
+
+
+def test_demand_in_another_unit_holds_back_that_series_alone_until_it_is_accepted(
+    house, source: Changed
+) -> None:
     house.run("telemetry", **{RANGE[0]: day(4), RANGE[1]: day(1)})
-    source.day = day(0)
-    source.change = lambda frame: frame.with_columns(
-        pl.when(pl.col("sensor") == "request_rate_per_second")
-        .then(pl.col("value") * 60)
-        .otherwise("value")
-        .alias("value")
-    )
+    source.day, source.change = day(0), per_minute
 
-    refused = house.run("telemetry", **span(1))
-    assert not refused.success
-    assert "near 60: another unit?" in failed(refused)["telemetry_units_hold"]
-    assert house.store.stamp("telemetry", day(0)) is None
+    held = house.run("telemetry", **span(1))
 
-    assert "accept: [telemetry_units_hold]" in failed(refused)["telemetry_units_hold"]
+    assert held.success, "one series in another unit is no reason to keep back the others"
+    said = failed(held)["telemetry_units_hold"]
+    assert "near 60: another unit?" in said
+    assert "accept: [telemetry_units_hold]" in said
+    stored = house.store.read("telemetry", day(0))
+    assert stored.filter(DEMAND).is_empty()
+    assert stored["sensor"].n_unique() == 7
+    (event,) = held.get_asset_materialization_events()
+    (why,) = event.step_materialization_data.materialization.metadata["missing"].value
+    assert "demo-shop (request_rate_per_second): held back" in why
+    learnt_from = house.run("feature_table").get_asset_materialization_events()[0]
+    metadata = learnt_from.step_materialization_data.materialization.metadata
+    assert "another unit?" in metadata["missing"].value[0]
 
     accepted = house.run("telemetry", config={"accept": ["telemetry_units_hold"]}, **span(1))
     assert accepted.success
-    assert house.store.stamp("telemetry", day(0)) is not None
+    assert house.store.read("telemetry", day(0)).filter(DEMAND).height == 5760
+    assert missing(records(house.store, house.store.days("telemetry"))[YESTERDAY].record).is_empty()
 
-    assert house.run("telemetry", **span(5)).success, (
-        "what was accepted once stops no run that reads it again"
+    house.run("telemetry", **span(5))
+    assert house.store.read("telemetry", day(0)).filter(DEMAND).height == 5760, (
+        "what was accepted once is not held back by a run that reads it again"
     )
+
+
+def test_a_stored_day_that_is_found_in_another_unit_keeps_that_series_as_it_is_stored(
+    house, source: Changed
+) -> None:
+    house.run("telemetry", **{RANGE[0]: day(4), RANGE[1]: day(0)})
+    before = house.store.read("telemetry", day(0))
+    source.day = day(0)
+    source.change = lambda frame: per_minute(frame).with_columns(
+        pl.when(OTHER).then(pl.col("value") / 2).otherwise("value").alias("value")
+    )
+
+    assert house.run("telemetry", **span(1)).success
+
+    after = house.store.read("telemetry", day(0))
+    assert after.filter(DEMAND).equals(before.filter(DEMAND))
+    assert after.filter(OTHER)["value"].sum() == pytest.approx(before.filter(OTHER)["value"].sum() / 2)
 
 
 def test_a_run_that_is_refused_leaves_nothing_beside_the_frames(house, source: Changed) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from maximus_assets.contracts.action import Action, ActionKind, ActionPlan, Effect
 from maximus_assets.contracts.decision import DecisionRecord
-from maximus_assets.contracts.prediction import Forecast, ForecastPoint
-from maximus_assets.contracts.telemetry import Sample
+from maximus_assets.contracts.prediction import Forecast, ForecastPoint, JudgedForecasts
+from maximus_assets.contracts.telemetry import Sample, Series
 from maximus_assets.contracts.verdict import Verdict
+from maximus_assets.telemetry.outcomes import read_outcomes
 from serving.knowledge.connect import CHANNEL, KnowledgeUnavailableError
 from serving.knowledge.queries import KnowledgeQueries
 from serving.knowledge.spool import Spool
@@ -297,3 +298,37 @@ async def test_the_store_may_be_opened_before_the_server_is_there(spare_postgres
         await store.record_samples([Sample("web", "cpu", NOW, 1.0)])
     finally:
         await store.close()
+
+
+def judged(version, *, role="champion", mean=1.0, hours=(1.0,), at=NOW):
+    return JudgedForecasts(
+        model_version=version,
+        role=role,
+        issued_at=at,
+        series=(Series(target="web", sensor="demand_count"),),
+        next_mean=(mean,),
+        next_lower=(0.0,),
+        next_upper=(2.0,),
+        hour_mean=hours,
+    )
+
+
+async def test_what_one_version_answers_badly_costs_the_others_nothing(store, database):
+    """Beyond what `real` holds, of unequal lengths, or in a role there is not; the month has no partition yet."""
+    at = datetime(2021, 3, 31, 12, tzinfo=UTC)
+    refused = await store.record_judged(
+        [
+            judged("1", at=at),
+            judged("huge", role="challenger-huge", mean=1e300, at=at),
+            judged("short", role="challenger-short", hours=(), at=at),
+            judged("odd", role="nobody", at=at),
+            judged("2", role="challenger-nightly", at=at),
+        ]
+    )
+
+    assert set(refused) == {"huge", "short", "odd"}
+    assert "out of range" in refused["huge"]
+    known = rows(database, "SELECT model_version FROM knowledge.judged_forecasts ORDER BY 1")
+    assert known == [("1",), ("2",)]
+    found = read_outcomes(database.read, at - timedelta(hours=1), at + timedelta(hours=1))
+    assert found.covered == dict.fromkeys(("1", "2"), frozenset({"web/demand_count"}))

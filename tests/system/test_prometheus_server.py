@@ -1,5 +1,6 @@
 """What a real Prometheus says of a past we gave it: its own functions against ours, recipes, paging, gaps, resets."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -70,7 +71,7 @@ def test_a_real_server_parses_every_query_of_a_recipe(client, section, recipe):
     strange = {"one": {"instance": 'a"b\\{}$x'}, "two": {"instance": "c.d|e\n"}}
     for feed in feeds([section(recipes=(recipe,), targets=strange)])["shop"]:
         assert read_present(client, feed, AT).values == {}, feed.sensor.sensor
-        assert read_past(client, feed, AT - 60, AT, 15) == {}, feed.sensor.sensor
+        assert read_past(client, feed, AT - 60, AT, 15).values == {}, feed.sensor.sensor
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -167,7 +168,7 @@ def test_a_target_that_vanished_is_missing_and_comes_back(client, section):
     assert set(away.values) == {"a"}
     just_gone = read_present(client, feed, AT - 3600 + 45)  # the query's window still answers
     assert just_gone.values["b"][0] == AT - 3615
-    past = read_past(client, feed, AT - 7200, AT, 15)
+    past = read_past(client, feed, AT - 7200, AT, 15).values
     seconds = past["b"].seconds
     assert not ((seconds > AT - 3600 + 60) & (seconds < AT - 2400)).any()
     assert (seconds >= AT - 2400).any()
@@ -175,17 +176,21 @@ def test_a_target_that_vanished_is_missing_and_comes_back(client, section):
 
 def test_a_counter_that_starts_again_is_no_negative_and_no_enormous_rate(client, section):
     (feed,) = feeds([section(RATE)])["shop"]
-    past = read_past(client, feed, AT - 9000, AT - 5400, 15)
+    past = read_past(client, feed, AT - 9000, AT - 5400, 15).values
     assert past["a"].values.min() > 1.5
     assert past["a"].values.max() < 2.5
 
 
 def test_a_target_with_three_points_has_what_they_say_and_no_more(client, section):
     (queue,) = feeds([section(sensor("shop_queue{$selector}", "shop_queue"))])["shop"]
-    assert read_past(client, queue, AT - 7200, AT + 15, 15)["c"].seconds.tolist() == [AT - 30, AT - 15, AT]
+    assert read_past(client, queue, AT - 7200, AT + 15, 15).values["c"].seconds.tolist() == [
+        AT - 30,
+        AT - 15,
+        AT,
+    ]
     (demand,) = feeds([section(RATE)])["shop"]
     assert (
-        len(read_past(client, demand, AT - 7200, AT + 15, 15)["c"].seconds) == 2
+        len(read_past(client, demand, AT - 7200, AT + 15, 15).values["c"].seconds) == 2
     )  # the first point has no rate
 
 
@@ -196,14 +201,16 @@ def test_numbers_that_are_none_are_missing(client, section):
 
 def test_two_series_of_one_target_are_refused_and_both_named(client, section):
     (feed,) = feeds([section(sensor("shop_zone{$selector}", "shop_zone"))])["shop"]
-    with pytest.raises(AmbiguousSeriesError, match=r'target a .*zone="x".* and .*zone="y"'):
-        read_past(client, feed, AT - 600, AT, 15)
+    past = read_past(client, feed, AT - 600, AT, 15)
+    assert isinstance(past.ambiguous["a"], AmbiguousSeriesError)
+    assert re.search(r'target a .*zone="x".* and .*zone="y"', str(past.ambiguous["a"]))
+    assert "a" not in past.values
     assert "two series" in read_present(client, feed, AT).ambiguous["a"]
 
 
 def test_a_series_that_goes_on_under_another_label_is_one(client, section):
     (feed,) = feeds([section(sensor("shop_moved{$selector}", "shop_moved"))])["shop"]
-    (one,) = read_past(client, feed, AT - 10_800, AT, 60).values()
+    (one,) = read_past(client, feed, AT - 10_800, AT, 60).values.values()
     assert (np.diff(one.seconds) > 0).all()
     assert set(one.values) == {3.0}
 
@@ -223,7 +230,7 @@ def test_a_day_is_read_as_a_telemetry_frame(section):
     ]
     other = Target(name="host", source="host", demand_sensor="cpu_used_cores", sizing=CoreSizing())
     sections = [section(RATE, sensor("shop_queue{$selector}", "shop_queue"))]
-    frame = read_prometheus(sections, [*targets, other], NOON - timedelta(hours=2), NOON)
+    frame = read_prometheus(sections, [*targets, other], NOON - timedelta(hours=2), NOON).frame
     counts = {tuple(row[:2]): row[2] for row in frame.group_by("target", "sensor").len().iter_rows()}
     assert counts["a", "request_rate_per_second"] == counts["a", "request_queue_count"] == 480
     assert set(frame["target"]) == set("abc")
@@ -231,9 +238,9 @@ def test_a_day_is_read_as_a_telemetry_frame(section):
     assert frame["observed_at"].max() < NOON
     rates = frame.filter(pl.col("target") == "a", pl.col("sensor") == "request_rate_per_second")["value"]
     assert rates.mean() == pytest.approx(2.0, rel=0.02)
-    watched = read_prometheus(sections, [targets[0], other], NOON - timedelta(hours=2), NOON)
+    watched = read_prometheus(sections, [targets[0], other], NOON - timedelta(hours=2), NOON).frame
     assert set(watched["target"]) == {"a"}
-    assert read_prometheus(sections, targets, NOON, NOON).is_empty()
+    assert read_prometheus(sections, targets, NOON, NOON).frame.is_empty()
 
 
 def test_the_server_we_asked_is_a_prometheus(prometheus):

@@ -60,8 +60,8 @@ def world(hours, forecasts, *, series=1, seed=0, phase_hours=0.0):
     )
 
 
-def judge(outcomes, *, rules=RULES, age=10.0, shadow=30.0, has_drifted=False, known=None):
-    standing = Standing("1", "2", age, shadow, has_drifted)
+def judge(outcomes, *, rules=RULES, age=10.0, shadow=30.0, has_drifted=False, known=None, added=0):
+    standing = Standing("1", "2", age, shadow, has_drifted, added)
     return judge_challenger(scored(outcomes), standing, rules, known or outcomes.known_series)
 
 
@@ -101,6 +101,17 @@ def test_two_equal_versions_do_not_replace_one_another_unless_the_champion_is_ol
 
     assert judge(outcomes).action == "keep"
     assert judge(outcomes, age=24.0 * 8).action == "promote"
+
+
+def test_a_version_that_forecasts_more_series_need_only_be_no_worse():
+    equal = world(70, {"1": (0.0, 2.0, 4.0), "2": (0.0, 2.0, 4.0)}, series=8)
+    worse = world(70, {"1": (0.0, 2.0, 4.0), "2": (0.0, 2.4, 4.0)}, series=8)
+
+    judged = judge(equal, added=1)
+
+    assert judged.action == "promote"
+    assert "no worse, and it forecasts 1 more series" in judged.verdict.reasons[0]
+    assert judge(worse, added=1).action == "keep"
 
 
 def test_chance_alone_promotes_almost_never():

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from maximus_assets.contracts.target import DEFAULT_TARGETS
-from maximus_assets.defs.judging import judge, together
+from maximus_assets.defs.judging import asked_for_units, judge, refuse_bad_telemetry, together
 from maximus_assets.telemetry.profile import profile
+from maximus_assets.telemetry.quality_change import units_hold
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -28,6 +29,7 @@ def day(number: int, target: str, sensor: str, level: float) -> pl.DataFrame:
 
 def units(target: str, sensor: str, levels: list[float], stored: list[float] | None = None):
     *before, today = (profile(day(number, target, sensor, level)) for number, level in enumerate(levels))
+    kept = [profile(day(len(levels) - 1, target, sensor, level)) for level in stored or []]
     start = START + (len(levels) - 1) * DAY
     verdicts = judge(
         day(len(levels) - 1, target, sensor, levels[-1]),
@@ -36,7 +38,7 @@ def units(target: str, sensor: str, levels: list[float], stored: list[float] | N
         targets=DEFAULT_TARGETS,
         span=(start, start + DAY),
         now=start + 2 * DAY,
-        stored=[profile(day(len(levels) - 1, target, sensor, level)) for level in stored or []],
+        units=units_hold(today, [*before, *kept], asked_for_units(DEFAULT_TARGETS)),
     )
     (found,) = (verdict for verdict in verdicts if verdict.name == "telemetry_units_hold")
     return verdicts, found
@@ -57,9 +59,11 @@ def test_what_is_stored_already_is_in_its_unit_and_a_further_jump_is_not():
     assert not units("demo-shop", "request_rate_per_second", levels, stored=[5.0])[1].passed
 
 
-def test_a_unit_that_blocks_says_how_it_is_accepted():
-    verdicts, _ = units("demo-shop", "request_rate_per_second", [5.0, 5.0, 5.0, 5.0, 500.0])
+def test_a_unit_that_changed_stops_nothing_and_says_how_it_is_accepted():
+    verdicts, changed = units("demo-shop", "request_rate_per_second", [5.0, 5.0, 5.0, 5.0, 500.0])
 
+    refuse_bad_telemetry(verdicts)
+    assert changed.measured["changed_series"] == "demo-shop/request_rate_per_second"
     for days in ([date(2026, 3, 6)], [date(2026, 3, 6), date(2026, 3, 7)]):
         found = {verdict.name: verdict for verdict in together(dict.fromkeys(days, verdicts))}
         assert "accept: [telemetry_units_hold]" in found["telemetry_units_hold"].reasons[-1]

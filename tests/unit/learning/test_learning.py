@@ -116,3 +116,18 @@ def test_the_grid_is_the_files_own_spacing_as_a_divisor_of_a_day(every: int, exp
     )
     assert grid_step(frame) == expected
     assert 86_400 % grid_step(to_grid(frame, grid_step(frame))) == 0
+
+
+def test_a_file_whose_unit_changes_says_from_which_day_and_goes_on(tmp_path):
+    source, report = write(tmp_path / "demand.csv", 24 * 12), tmp_path / "report.json"
+    header, *rows = source.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    changed = [f"{at},{float(value) * (1000 if at >= '2026-03-10' else 1)}" for at, value in cells]
+    source.write_text("\n".join([header, *changed]) + "\n")
+
+    result = CliRunner().invoke(app, ["--telemetry", str(source), "--json", str(report)])
+
+    assert result.exit_code == 0, result.output
+    assert "caution demand/demand_count: 2026-03-10: demand/demand_count ends at" in result.stdout
+    (one,) = json.loads(report.read_text())
+    assert "near 1000: another unit?" in one["cautions"]["demand/demand_count"]

@@ -14,7 +14,7 @@ from serving.loop.cycle import Cycle
 from serving.loop.lease import LeaseTiming
 from serving.loop.recorder import Recorder
 from serving.loop.runner import Runner
-from serving.loop.warmup import Remembered
+from serving.loop.warmup import Remembered, last_telemetry
 from serving.monitor.source import Collected
 from serving.predictors.inference import Forecasts
 
@@ -237,7 +237,7 @@ class House:
         await self.points()
         self.warm_ups += 1
         progressed()
-        return Remembered(self.remembered, self.knows_the_past)
+        return Remembered(self.remembered, self.knows_the_past, last_telemetry(self.store.beats[::-1]))
 
     async def turn(self, count=1):
         """Turns, one period apart."""

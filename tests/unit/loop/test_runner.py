@@ -7,6 +7,7 @@ import pytest
 
 from maximus_assets.contracts.errors import Permanent, Retryable
 from maximus_assets.contracts.telemetry import Sample
+from serving.analyze import RECOVERY_TURNS
 from serving.knowledge.connect import KnowledgeUnavailableError
 from serving.loop.watchdog import EXIT_CODE
 
@@ -377,3 +378,18 @@ async def test_a_new_champion_is_told_of_at_once(house):
     assert len(house.store.beats) == beats + 2  # one for the turn, one for the champion
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_restart_in_the_middle_of_a_loss_does_not_end_it(house):
+    whole, house.rates = dict(house.rates), {}
+    house.collector.rates = house.rates
+    await house.turn(3)
+    assert house.store.beats[-1].detail["telemetry"]["is_lost"]
+
+    house.rates = whole
+    house.start(epoch=2)
+    await house.turn(2)
+    assert house.runner.memory.telemetry.is_lost, "it has been whole for one turn alone"
+    assert house.runner.memory.telemetry.good_turns == 1
+    await house.turn(RECOVERY_TURNS - 1)
+    assert not house.runner.memory.telemetry.is_lost

@@ -83,3 +83,16 @@ async def test_cancelling_a_round_is_not_taken_for_a_failure():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not collector.failures
+
+
+async def test_a_series_two_sources_read_is_told_by_the_first_alone():
+    first, second = Source("a"), Source("b")
+    second.sensors = {"a": ("load_1m",), "b": ("load_1m",)}
+
+    async def both(now):
+        return [Sample(name, "load_1m", now, 2.0) for name in ("a", "b")]
+
+    second.collect = both
+    collected = await Collector([first, second]).collect(NOON)
+
+    assert [(it.target, it.value) for it in collected.samples] == [("a", 1.0), ("b", 2.0)]

@@ -1,5 +1,6 @@
 """One pass over the aliases, on evidence the test makes up and a real registry."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -20,8 +21,9 @@ from maximus_assets.contracts.naming import (
     TAG_RETIRED_WHY,
     TAG_SHADOWED_AT,
 )
+from maximus_assets.contracts.verdict import Verdict
 from maximus_assets.defs.drift import look_for_drift
-from maximus_assets.registry import cuts
+from maximus_assets.registry import cuts, settlement
 from maximus_assets.registry.promotion import PromotionRefusedError, name_candidate, promote
 from maximus_assets.registry.settlement import admit_candidate, settle
 from maximus_assets.telemetry.outcomes import ACTUALS, FORECASTS, Outcomes, evenly
@@ -230,3 +232,47 @@ def test_of_a_large_fleet_as_many_series_are_judged_evenly_spaced(count):
     assert chosen == sorted(set(chosen))
     if count == 1000:
         assert chosen[:2] == [series[0], series[5]]
+
+
+def test_a_drift_that_is_seen_no_more_is_over_after_a_day_and_only_when_somebody_could_look(
+    registry, make_version, clock, house
+):
+    at = clock.now().isoformat()
+    registry.tag(house, {TAG_DRIFTED_AT: at, "maximus.drifted_series": "shop/load"})
+
+    def drifted(series: int, *, is_over: bool, hours: int = 13) -> tuple[str, ...]:
+        clock.advance(hours * 3600)
+        champion = registry.named(FORECASTER, CHAMPION)
+        verdict = Verdict(name="input", passed=is_over, measured={"series_count": series})
+        return settlement._follow_drift(registry, champion, [verdict], clock.now())[1]
+
+    assert drifted(1, is_over=True) == ()
+    assert drifted(1, is_over=False) == ()
+    assert drifted(1, is_over=True) == (), "it was seen half a day ago"
+    assert drifted(0, is_over=True) == (), "nothing was judged"
+    assert TAG_DRIFTED_AT in registry.named(FORECASTER, CHAMPION).tags
+    assert "has not been seen to drift since" in drifted(1, is_over=True)[0]
+
+    tags = registry.named(FORECASTER, CHAMPION).tags
+    assert not [name for name in tags if "drift" in name]
+    assert "has not drifted" in look_for_drift(registry, clock).skip_message
+
+
+def test_who_forecasts_more_is_asked_of_what_versions_forecast_live(registry, make_version, clock, house):
+    second = challenge(registry, make_version, clock)
+    read = evidence(clock, v1=0.2, v2=0.209)
+    ours, more = frozenset({"shop/load"}), frozenset({"shop/load", "new/load"})
+
+    def added(champion: frozenset[str], challenger: frozenset[str]) -> int:
+        def covering(since, until):
+            return replace(read(since, until), covered={"1": champion, str(second.number): challenger})
+
+        settled = settle(registry, FORECASTER, read=covering, rules=RULES, clock=clock)
+        (judged,) = settled.judgements.values()
+        return judged.verdict.measured["added_series_count"]
+
+    assert added(ours, more) == 1
+    assert added(ours, ours) == 0
+    assert added(more, frozenset({"new/load", "other/load"})) == 0, (
+        "one it would lose outweighs one it would win"
+    )

@@ -211,3 +211,13 @@ def test_a_pushgateway_is_an_address(tmp_path):
     assert load({"MAXIMUS_PUSHGATEWAY_URL": "http://h:9091"}, tmp_path).pushgateway_url == "http://h:9091"
     with pytest.raises(BadInputError, match="MAXIMUS_PUSHGATEWAY_URL: must start with http://"):
         load({"MAXIMUS_PUSHGATEWAY_URL": "h:9091"}, tmp_path)
+
+
+def test_one_machine_is_one_host(tmp_path):
+    host = '[[targets]]\nname = "{}"\nsource = "host"\ndemand_sensor = "cpu_used_cores"\nsizing = {{ kind = "cores" }}\n'
+    (tmp_path / "maximus.toml").write_text(host.format("here"))
+    assert load({}, tmp_path).targets[0].name == "here"
+
+    (tmp_path / "maximus.toml").write_text(host.format("here") + host.format("there"))
+    with pytest.raises(BadInputError, match=r'targets here, there all have source = "host".*node_exporter'):
+        load({}, tmp_path)
