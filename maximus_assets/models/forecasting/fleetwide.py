@@ -221,7 +221,7 @@ def teach(
         fleet=shipped.digest,
     )
     usual = min(teachers / SERIES_A_METHOD, LARGEST_USUAL)
-    lesson = Lesson(*found, component, usual)
+    lesson = Lesson(found[0], found[1], found[2], component, usual)
     return Fleetwide(shipped, lesson, tuple(cuts), teachers, perf_counter() - began)
 
 

@@ -141,8 +141,8 @@ def learn(
         f"{target}/{sensor}": (target, sensor, start, length)
         for target, sensor, start, length in stretches(whole).iter_rows()
     }
-    names = (f"{target}/{sensor}" for target, sensor in series_names(grid).iter_rows())
-    skipped = {name: "every value is missing" for name in names if name not in places}
+    asked = (f"{target}/{sensor}" for target, sensor in series_names(grid).iter_rows())
+    skipped = {name: "every value is missing" for name in asked if name not in places}
 
     def load(name: str) -> History:
         _, sensor, start, length = places[name]
