@@ -1,7 +1,6 @@
 """`maximus up` as a user meets it: everything starts, says so, refuses what it must, and stops without a trace.
 
-The tests of this file and of `test_kill` share one product; the last one here is run first, the others leave it as
-they found it: up.
+All tests of this folder share one product and leave it as they found it: up.
 """
 
 import json
