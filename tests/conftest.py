@@ -107,14 +107,20 @@ def spawn_postgres(embedded: EmbeddedPostgres, log: Path) -> subprocess.Popen[by
         )
 
 
+def folder_of_clusters() -> str:
+    """In memory where that is large: thousands of commits wait for a disk otherwise, and what is in it no test outlives."""
+    memory = Path("/dev/shm")
+    is_large = memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30
+    return str(memory) if is_large and os.access(memory, os.W_OK | os.X_OK) else "/tmp"
+
+
 class PostgresServer:
     """A real PostgreSQL of the test's own, in a short folder (a socket path may only be so long)."""
 
     def __init__(self, template: "PostgresServer | None" = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="mx", dir="/tmp"))
-        if (
-            template is not None
-        ):  # quicker than making a cluster; the copy's passwords are those of the template
+        self.folder = Path(tempfile.mkdtemp(prefix="mx", dir=folder_of_clusters()))
+        # Quicker than making a cluster; the copy's passwords are those of the template.
+        if template is not None:
             subprocess.run(["cp", "-a", f"{template.folder}/.", str(self.folder)], check=True)
         self.folder.chmod(0o711)  # the server's user must reach it when the tests run as root
         self.embedded = EmbeddedPostgres(self.folder)

@@ -8,7 +8,6 @@ import pytest
 from maximus_assets.contracts.naming import CHAMPION, FORECASTER
 from maximus_assets.defs.first_run import STAGES
 from maximus_assets.registry.promotion import REQUIRED_GATES
-from maximus_assets.registry.tracking import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +18,7 @@ def test_four_weeks_were_read_learnt_from_and_judged_by_every_gate_on_real_serve
     stages = [json.loads(line)["stage"] for line in said if line.startswith("{")]
     assert stages == ["look", "start", *STAGES, "done"]
 
-    registry = Registry(f"http://127.0.0.1:{installation.environment['MAXIMUS_MLFLOW_PORT']}")
-    installation.wait(lambda: installation.child("mlflow").state == "ready", "the registry answered")
+    registry = installation.registry()
     first = registry.version(FORECASTER, 1)
     assert first.source.startswith("mlflow-artifacts:")
     assert {gate: first.tags.get(f"gate.{gate}") for gate in REQUIRED_GATES} == dict.fromkeys(
