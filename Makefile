@@ -1,5 +1,6 @@
 # Each line is one command. `make up` and `make test` are all a user needs; both install first when something changed.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+WORKERS ?= 2
 export OTEL_SDK_DISABLED := true
 
 .PHONY: install up down status test check bench
@@ -18,7 +19,7 @@ status:
 	@.venv/bin/maximus status
 
 test: install
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: install
 	@.venv/bin/ruff format --check .

@@ -45,7 +45,8 @@ from serving.knowledge.migrate import migrate
 from serving.monitor.host import HostSource
 from serving.monitor.source import Collector
 from serving.monitor.window import WINDOW_BINS
-from serving.predictors.catalogue import Catalogue, Loaded
+from serving.predictors.catalogue import Catalogue
+from serving.predictors.proving import Loaded
 from serving.supervisor.postgres import EmbeddedPostgres
 from serving.supervisor.provision import DatabaseUrls
 from serving.wiring import ControlLoopRuntime, build_loop

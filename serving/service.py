@@ -27,7 +27,6 @@ from serving.wiring import build_gateway, build_loop
 _SETTINGS: Final = settings.load(os.environ, Path.cwd())
 observability.configure_logging(_SETTINGS.log_level, _SETTINGS.log_format)
 _GATEWAY: Final = build_gateway(_SETTINGS)
-_PARENT_PID: Final = os.getppid()
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _FIRST_BYTE_SECONDS: Final = 10.0
 
@@ -35,13 +34,23 @@ _FIRST_BYTE_SECONDS: Final = 10.0
 def end_with_parent() -> None:
     """Ask the kernel to end this process when the one that started it dies, however it dies (prctl(2)).
 
-    Call it in a worker, once it runs. Where the parent died before, nothing would be sent any more: then it ends now.
+    Call it in a worker, once it runs. Where the parent died before, nothing would be sent any more: then it ends now. By
+    then it has been handed to another process, and only what that one is tells so: a worker imports for seconds, and the
+    parent may die before any line of this module runs.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != _PARENT_PID:
+    if not _is_server(os.getppid()):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_server(pid: int) -> bool:
+    """Whether this is BentoML's server, the only one that starts workers."""
+    try:
+        return b"bentoml" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has gone too
+        return False
 
 
 def before_stop(act: Callable[[], None]) -> None:

@@ -41,8 +41,9 @@ from serving.monitor.redis import RedisSource
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector, Source
 from serving.observability import PREDICTORS_SWAPS_TOTAL, show_champion
-from serving.predictors.catalogue import Catalogue, Loaded, VersionRefusedError
+from serving.predictors.catalogue import Catalogue
 from serving.predictors.inference import Forecaster
+from serving.predictors.proving import Loaded, VersionRefusedError
 from serving.predictors.shadow import Shadow
 from serving.predictors.shelf import Shelf
 from serving.settings import Settings

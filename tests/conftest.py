@@ -27,6 +27,9 @@ from serving.supervisor.provision import DatabaseUrls
 
 if TYPE_CHECKING:
     import polars as pl
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
+    from xdist.workermanage import WorkerController
 
     from maximus_assets.models.forecasting.learn import LearntForecaster
     from maximus_assets.registry.packaging import Origin
@@ -104,14 +107,20 @@ def spawn_postgres(embedded: EmbeddedPostgres, log: Path) -> subprocess.Popen[by
         )
 
 
+def folder_of_clusters() -> str:
+    """In memory where that is large: thousands of commits wait for a disk otherwise, and what is in it no test outlives."""
+    memory = Path("/dev/shm")
+    is_large = memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30
+    return str(memory) if is_large and os.access(memory, os.W_OK | os.X_OK) else "/tmp"
+
+
 class PostgresServer:
     """A real PostgreSQL of the test's own, in a short folder (a socket path may only be so long)."""
 
     def __init__(self, template: "PostgresServer | None" = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="mx", dir="/tmp"))
-        if (
-            template is not None
-        ):  # quicker than making a cluster; the copy's passwords are those of the template
+        self.folder = Path(tempfile.mkdtemp(prefix="mx", dir=folder_of_clusters()))
+        # Quicker than making a cluster; the copy's passwords are those of the template.
+        if template is not None:
             subprocess.run(["cp", "-a", f"{template.folder}/.", str(self.folder)], check=True)
         self.folder.chmod(0o711)  # the server's user must reach it when the tests run as root
         self.embedded = EmbeddedPostgres(self.folder)
@@ -558,16 +567,52 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=f"{name} is missing: {line}"))
-    if not _USER_DATA:
+    if not _user_data(config):
         left_out = [item for item in items if item.get_closest_marker("user_data")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    if hasattr(config, "workerinput"):  # one of several workers: what takes longest begins first
+        items.sort(key=lambda item: not item.nodeid.startswith(ON_THE_WHOLE_PRODUCT))
 
 
 @pytest.fixture(scope="session")
-def user_data() -> Path:
+def user_data(request: pytest.FixtureRequest) -> Path:
     """The folder of the user's own telemetry files; only tests marked `user_data` may ask for it."""
-    return Path(_USER_DATA)
+    return Path(_user_data(request.config))
+
+
+# Several workers share a run (pytest-xdist): each has servers, ports and folders of its own. What waits leaves the
+# processor to the others.
+
+ON_THE_WHOLE_PRODUCT = "tests/installed/"
+"""The tests that share one running product, which therefore belong to one worker."""
+
+
+def _user_data(config: pytest.Config) -> str:
+    """The folder, also in a worker, which inherits an environment that no longer names it."""
+    told: dict[str, str] = getattr(config, "workerinput", {"user_data": _USER_DATA})
+    return told["user_data"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: "WorkerController") -> None:
+    """Tell a worker what this process took out of the environment."""
+    node.workerinput["user_data"] = _USER_DATA
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
+    """Hand out whole files, since their tests share servers, and everything on the whole product in one piece."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            is_shared = nodeid.startswith(ON_THE_WHOLE_PRODUCT)
+            return ON_THE_WHOLE_PRODUCT if is_shared else super()._split_scope(nodeid)
+
+    # In the order the workers found them, not by how many tests a file has.
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

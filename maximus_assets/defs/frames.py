@@ -155,14 +155,7 @@ class FramesStore:
         version: str,
         content: str | None = None,
     ) -> Path:
-        """Store a frame whole or not at all; it is on disk when this returns.
-
-        Args:
-            asset: The asset.
-            partition: Its partition, None for an unpartitioned asset.
-            frame: The frame.
-            version: The data version it is materialized under.
-            content: Its content hash, when it is known already.
+        """`write_beside` and `put_in_place`: a frame is stored whole or not at all, and on disk when this returns.
 
         Raises:
             FrameNotWrittenError: The folder is not writable or the disk is full; what was stored before still is.

@@ -19,9 +19,10 @@ import psutil
 
 from maximus_assets.contracts.clock import Clock
 from maximus_assets.contracts.telemetry import Sample, Series
-from serving.monitor.cgroup import Cgroup, PressureKind, PressureWho, find_cgroup, pressure_ratio
+from serving.monitor.cgroup import Cgroup, PressureKind, PressureWho, pressure_ratio
 from serving.monitor.instruments import AbsentError, Counters, Instruments, Round
 from serving.monitor.kernel import Kernel, busy_seconds
+from serving.monitor.own_cgroup import find_cgroup
 from serving.monitor.source import History
 
 _UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, psutil.Error)

@@ -12,17 +12,20 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import structlog
 
 from maximus_assets.contracts import naming
 from maximus_assets.contracts.errors import ContractMismatchError, MaximusError, Permanent, Retryable
-from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT
+from serving.predictors.proving import (
+    Loaded,
+    VersionRefusedError,
+    require_answers,
+    require_tags,
+    trained_at,
+)
 from serving.predictors.shelf import Named, Shelf
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("maximus.predictors")
 
 _REACH_SECONDS: Final = 2.0
-_PROBE_TARGET: Final = "maximus-probe"
 
 _LOOKS_REFUSED: Final = 20
 """A refused version is tried again after so many looks: a full disk can look like a bad version."""
@@ -41,26 +43,6 @@ _LOOKS_REFUSED: Final = 20
 
 class RegistryAwayError(Retryable):
     """The registry does not answer now."""
-
-
-class VersionRefusedError(Permanent):
-    """A version has the alias and yet cannot be used; the message says why."""
-
-
-class Loaded(NamedTuple):
-    """A version of the forecaster that is in memory and has answered.
-
-    Attributes:
-        version: Its number in the registry.
-        predict: Answers frames of `FORECAST_INPUT` with frames of `FORECAST_OUTPUT`; takes the horizon in steps.
-        load_seconds: How long it took to load and to answer the probe.
-        trained_at: When it was learnt, where its tags say so.
-    """
-
-    version: str
-    predict: "Callable[[pd.DataFrame, int], pd.DataFrame]"
-    load_seconds: float
-    trained_at: datetime | None = None
 
 
 class Catalogue:
@@ -150,7 +132,7 @@ class Catalogue:
 
         try:
             named = _named(_client(self._uri).get_model_version(self.model, version))
-            _require_tags(named)
+            require_tags(named.tags)
             return self._load(named, probe, is_kept=False)
         except MlflowException as error:
             msg = f"the registry at {self._uri} does not answer: {error.message}"
@@ -185,7 +167,7 @@ class Catalogue:
         if self._looks < until:
             raise VersionRefusedError(reason)
         try:
-            _require_tags(named)
+            require_tags(named.tags)
             return self._load(named, probe)
         except Permanent as error:
             reason = f"version {named.version} is champion but not used: {error}"
@@ -230,7 +212,7 @@ class Catalogue:
                     self._shelf.keep(named, Path(path))
                 except OSError as error:
                     _log.warning("champion_not_kept", version=named.version, reason=str(error))
-            return loaded._replace(trained_at=_trained_at(named))
+            return loaded._replace(trained_at=trained_at(named.tags))
 
     def _restore(self, probe: "pd.DataFrame | None") -> Loaded | None:
         """The version on the shelf, None when there is none or it cannot be used."""
@@ -238,9 +220,9 @@ class Catalogue:
         if kept is None:
             return None
         try:
-            _require_tags(kept.named)
+            require_tags(kept.named.tags)
             restored = _proven(kept.named.version, kept.files, probe)
-            return restored._replace(trained_at=_trained_at(kept.named))
+            return restored._replace(trained_at=trained_at(kept.named.tags))
         except Permanent as error:
             _log.warning("champion_not_restored", version=kept.named.version, reason=str(error))
             return None
@@ -265,9 +247,7 @@ def _proven(version: str, files: Path, probe: "pd.DataFrame | None") -> Loaded:
         answer: pd.DataFrame = model.predict(frame, params={"horizon_steps": horizon_steps})
         return answer
 
-    _require_answer(predict, _unknown_series())
-    if probe is not None and len(probe):
-        _require_answer(predict, probe)
+    require_answers(predict, probe)
     return Loaded(version, predict, time.perf_counter() - started)
 
 
@@ -294,55 +274,3 @@ def _require_reachable(uri: str) -> None:
     except (urllib.error.URLError, OSError) as error:
         msg = f"the registry at {uri} does not answer: {error}"
         raise RegistryAwayError(msg) from error
-
-
-def _require_tags(named: Named) -> None:
-    """Refuse a version that was built for another contract, or that does not say which features it was built with.
-
-    Which recipe it is does not matter here, for the features are computed inside the model.
-    """
-    contract = named.tags.get(naming.TAG_CONTRACT_VERSION)
-    if contract != naming.CONTRACT_VERSION:
-        msg = f"it was built for contract version {contract or 'unknown'}, this is {naming.CONTRACT_VERSION}"
-        raise ContractMismatchError(msg)
-    if not named.tags.get(naming.TAG_FEATURE_RECIPE):
-        msg = "it does not say with which feature recipe it was built"
-        raise ContractMismatchError(msg)
-
-
-def _trained_at(named: Named) -> datetime | None:
-    """When a version was learnt; None where its tags do not say so in a way that can be read."""
-    try:
-        at = datetime.fromisoformat(named.tags.get(naming.TAG_TRAINED_AT, ""))
-    except ValueError:
-        return None
-    return at.astimezone(UTC) if at.tzinfo else None
-
-
-def _unknown_series() -> "pd.DataFrame":
-    """Two bins of a series no model ever learnt: the least a forecaster has to have an answer to."""
-    import pandas as pd
-
-    frame = pd.DataFrame(
-        {
-            "target": [_PROBE_TARGET] * 2,
-            "sensor": ["request_rate_per_second"] * 2,
-            "observed_at": np.array([0, 300], dtype="datetime64[s]").astype("datetime64[us]"),
-            "value": [1.0, np.nan],
-        }
-    )
-    return frame[list(FORECAST_INPUT)]
-
-
-def _require_answer(predict: "Callable[[pd.DataFrame, int], pd.DataFrame]", frame: "pd.DataFrame") -> None:
-    """Let a version answer, and refuse it if it fails or answers for other series or with other columns."""
-    try:
-        answer = predict(frame, 1)
-    except Exception as error:
-        msg = f"it fails on live windows: {type(error).__name__}: {error}"
-        raise VersionRefusedError(msg) from error
-    asked = set(zip(frame["target"], frame["sensor"], strict=True))
-    answered = set(zip(answer["target"], answer["sensor"], strict=True)) if "sensor" in answer else set()
-    if list(answer.columns) != list(FORECAST_OUTPUT) or asked != answered or len(answer) != len(asked):
-        msg = f"its answer has {len(answer)} rows of columns {list(answer.columns)} for {len(asked)} series"
-        raise VersionRefusedError(msg)

@@ -23,7 +23,7 @@ from maximus_assets.contracts.prediction import (
 )
 from maximus_assets.contracts.telemetry import GRID_SECONDS, Series
 from serving.observability import PREDICTORS_FORECAST_SECONDS
-from serving.predictors.catalogue import Loaded
+from serving.predictors.proving import Loaded
 
 if TYPE_CHECKING:
     import pandas as pd

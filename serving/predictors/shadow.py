@@ -20,8 +20,8 @@ import structlog
 from maximus_assets.contracts.naming import CHAMPION, MAXIMUM_CHALLENGERS
 from maximus_assets.contracts.prediction import FORECAST_OUTPUT, HOUR_STEPS, Forecast, JudgedForecasts
 from maximus_assets.contracts.telemetry import Series
-from serving.predictors.catalogue import Loaded
 from serving.predictors.inference import CHUNK, request_frame
+from serving.predictors.proving import Loaded
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Every setting of the serving side, typed, in one table: its variable, its place in `maximus.toml`, what it means.
+"""Every setting of the serving side, typed and checked; `settings.table` says where each is read from and what it means.
 
 Belongs here: what an operator may set. Does not: what the supervisor works out for itself, and any reading of the
 environment elsewhere in `serving`. It is hard because a setting that is misspelt and silently ignored is worse than
@@ -6,11 +6,10 @@ one that is refused; so nothing unknown passes, wherever it was written.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -26,166 +25,12 @@ from maximus_assets.contracts.prometheus import PrometheusSection, PromQLSensor
 from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, CoreSizing, ReplicaSizing, Target
 from maximus_assets.prometheus.feeds import check_mapping
 from serving.settings.reading import explained, read_file, read_json, refuse_unknown_variables
+from serving.settings.table import SETTINGS
 
 FILE_NAME: Final = "maximus.toml"
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["console", "json"]
-
-
-class Documented(NamedTuple):
-    """One setting as the README describes it: its environment variable, its default in words, what it means."""
-
-    name: str
-    default: str
-    description: str
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """Where one field of `Settings` is read from. `key` is its path in `maximus.toml`, None for the environment only."""
-
-    field: str
-    variable: str
-    key: str | None
-    default: str
-    description: str
-
-
-_SETTINGS: Final[tuple[_Setting, ...]] = (
-    _Setting(
-        "data_dir",
-        "MAXIMUS_DATA_DIR",
-        "data_dir",
-        ".maximus beside the project",
-        "Folder of everything the product stores, except mlruns/.",
-    ),
-    _Setting(
-        "host",
-        "MAXIMUS_HOST",
-        "host",
-        "127.0.0.1",
-        "Address every server listens on; only loopback addresses are accepted.",
-    ),
-    _Setting(
-        "gateway_port", "MAXIMUS_GATEWAY_PORT", "gateway.port", "8000", "Port of the web page and the API."
-    ),
-    _Setting(
-        "loop_port",
-        "MAXIMUS_LOOP_PORT",
-        "loop.port",
-        "8001",
-        "Port of the control loop's health and metrics.",
-    ),
-    _Setting("dagster_port", "MAXIMUS_DAGSTER_PORT", "dagster.port", "3000", "Port of the Dagster web UI."),
-    _Setting("mlflow_port", "MAXIMUS_MLFLOW_PORT", "mlflow.port", "5000", "Port of the MLflow server."),
-    _Setting(
-        "gateway_workers",
-        "MAXIMUS_GATEWAY_WORKERS",
-        "gateway.workers",
-        "2",
-        "Processes that serve the API, 1 to 64.",
-    ),
-    _Setting(
-        "database_url",
-        "MAXIMUS_DATABASE_URL",
-        "database.url",
-        "an embedded PostgreSQL",
-        "PostgreSQL server to use instead of the embedded one; may be a pooler.",
-    ),
-    _Setting(
-        "database_direct_url",
-        "MAXIMUS_DATABASE_DIRECT_URL",
-        "database.direct_url",
-        "MAXIMUS_DATABASE_URL",
-        "The same database without a pooler between: for the lease, notifications and migrations.",
-    ),
-    _Setting(
-        "database_read_url",
-        "MAXIMUS_DATABASE_READ_URL",
-        "database.read_url",
-        "MAXIMUS_DATABASE_URL",
-        "The same database for reading only; may be a replica.",
-    ),
-    _Setting(
-        "database_owner_url",
-        "MAXIMUS_DATABASE_OWNER_URL",
-        "database.owner_url",
-        "not set",
-        "The same database as its owner; only migrations use it.",
-    ),
-    _Setting(
-        "redis_url",
-        "MAXIMUS_REDIS_URL",
-        "redis.url",
-        "an embedded Valkey",
-        "Redis or Valkey server to use instead of the embedded one.",
-    ),
-    _Setting(
-        "mlflow_uri",
-        "MLFLOW_TRACKING_URI",
-        "mlflow.uri",
-        "http://127.0.0.1:5000, with the port of MAXIMUS_MLFLOW_PORT",
-        "MLflow tracking server and model registry.",
-    ),
-    _Setting(
-        "loop_period_seconds",
-        "MAXIMUS_LOOP_PERIOD_SECONDS",
-        "loop.period_seconds",
-        "15",
-        "Seconds from one turn of the loop to the next, 1 to 300.",
-    ),
-    _Setting(
-        "targets",
-        "MAXIMUS_TARGETS",
-        "targets",
-        "this host, and a simulated shop",
-        "What is watched: a JSON list here, [[targets]] tables in maximus.toml.",
-    ),
-    _Setting(
-        "prometheus",
-        "MAXIMUS_PROMETHEUS",
-        "prometheus",
-        "none",
-        "Prometheus servers that are read: a JSON list here, [[prometheus]] tables in maximus.toml.",
-    ),
-    _Setting(
-        "pushgateway_url",
-        "MAXIMUS_PUSHGATEWAY_URL",
-        "pushgateway.url",
-        "not set",
-        "Pushgateway that is told how each learning run went.",
-    ),
-    _Setting(
-        "history_start",
-        "MAXIMUS_HISTORY_START",
-        "history.start",
-        "the oldest day kept, else 28 days ago",
-        "First day of history that is learnt from, YYYY-MM-DD, in the past.",
-    ),
-    _Setting(
-        "shadow_hours",
-        "MAXIMUS_SHADOW_HOURS",
-        "shadow.hours",
-        "24",
-        "Hours of live evidence before a challenger may become champion, 1 to 64.",
-    ),
-    _Setting(
-        "shadow_hours_after_drift",
-        "MAXIMUS_SHADOW_HOURS_AFTER_DRIFT",
-        "shadow.hours_after_drift",
-        "8",
-        "The same while the champion is known to have drifted, 1 to 64.",
-    ),
-    _Setting("log_level", "MAXIMUS_LOG_LEVEL", "log.level", "INFO", "DEBUG, INFO, WARNING or ERROR."),
-    _Setting(
-        "log_format",
-        "MAXIMUS_LOG_FORMAT",
-        "log.format",
-        "console",
-        "console for people, json for log collectors.",
-    ),
-)
 
 
 _TABLES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
@@ -356,11 +201,6 @@ class Settings(BaseModel):
         return self.data_dir / "spool"
 
 
-def documented() -> list[Documented]:
-    """Every setting, for the README and its test."""
-    return [Documented(setting.variable, setting.default, setting.description) for setting in _SETTINGS]
-
-
 def load(environ: Mapping[str, str], root: Path) -> Settings:
     """Read the settings: environment first, then `maximus.toml` in `root`, then defaults.
 
@@ -375,11 +215,11 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
     """
     root = root.absolute()
     file = root / FILE_NAME
-    refuse_unknown_variables(environ, [setting.variable for setting in _SETTINGS])
+    refuse_unknown_variables(environ, [setting.variable for setting in SETTINGS])
     given: dict[str, Any] = {}
     origin: dict[str, tuple[str, str]] = {}
-    from_file = read_file(file, [setting.key for setting in _SETTINGS if setting.key])
-    for setting in _SETTINGS:
+    from_file = read_file(file, [setting.key for setting in SETTINGS if setting.key])
+    for setting in SETTINGS:
         if value := environ.get(setting.variable, "").strip():
             given[setting.field] = read_json(value, setting.variable) if setting.field in _TABLES else value
             origin[setting.field] = ("the environment", setting.variable)

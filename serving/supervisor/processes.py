@@ -137,6 +137,9 @@ def send(identity: Identity, number: signal.Signals) -> None:
 def end(leaders: Iterable[Identity], *, grace_seconds: float, number: signal.Signals = signal.SIGTERM) -> int:
     """Stop sessions: the leaders by a polite signal, after the grace everything left in them by SIGKILL.
 
+    One that stands still (SIGSTOP, Ctrl-Z) would take the signal only when it goes on, so it is told to go on too, as
+    systemd does (systemd.kill(5), `KillSignal`).
+
     Args:
         leaders: Who opened the sessions; they may be gone already.
         grace_seconds: How long the polite signal may take, >= 0.
@@ -153,6 +156,7 @@ def end(leaders: Iterable[Identity], *, grace_seconds: float, number: signal.Sig
         # Without its leader nobody in the session would pass a signal on: ask each of them.
         for identity in [leader] if leader in found else found:
             send(identity, number)
+            send(identity, signal.SIGCONT)
     wait_gone(members, grace_seconds)
     kill(leaders, members)
     return len(members)

@@ -12,7 +12,7 @@ from maximus_assets.prometheus.push import MEASURES
 from serving.cli import app
 from serving.gateway.exposition import documented as scraped_metrics
 from serving.observability import Instrument
-from serving.settings import documented
+from serving.settings.table import documented
 
 
 def documented_metrics() -> list[Instrument]:

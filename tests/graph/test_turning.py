@@ -1,5 +1,6 @@
 """The schedule and the sensor, by real ticks; the first run; and how they leave one another alone."""
 
+import json
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,10 +10,11 @@ import polars as pl
 import pytest
 
 from maximus_assets.contracts.clock import SystemClock
-from maximus_assets.contracts.naming import CHAMPION, FORECASTER
+from maximus_assets.contracts.naming import CANDIDATE, CHAMPION, FORECASTER, NIGHTLY_RECIPE, challenger
 from maximus_assets.defs import automation, first_run, forecaster
 from maximus_assets.defs.automation import CHAIN, Gap, days_to_read, gaps, look_for_telemetry, nightly_retrain
 from maximus_assets.defs.resources import FramesResource, TelemetrySources
+from maximus_assets.registry.packaging import log_forecaster
 
 DAYS = tuple(date(2026, 3, 1) + timedelta(days=index) for index in range(10))
 
@@ -237,6 +239,24 @@ def test_the_first_run_makes_a_champion_in_one_run_and_the_second_does_nothing(
     assert len(house.store.days("telemetry")) == 28
     assert len(house.instance.get_runs()) == 1
     assert after.total_requested == 0
+
+
+def test_a_run_that_is_forced_learns_beside_a_fresh_champion_and_tells_each_stage_as_json(
+    house, learnt_shop, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    learn_well(learnt_shop, monkeypatch)
+    version = log_forecaster(house.registry, learnt_shop.learnt, learnt_shop.grid, learnt_shop.origin)
+    house.registry.client.set_registered_model_alias(FORECASTER, CHAMPION, str(version.number))
+    monkeypatch.setattr(dg.DagsterInstance, "get", lambda: nullcontext(house.instance))
+    monkeypatch.setattr("maximus_assets.defs.partitions.HISTORY_DAYS", 1)
+
+    assert first_run.main(["--force"]) == 0
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["stage"] for line in lines] == ["look", "start", *first_run.STAGES, "done"]
+    aliases = house.registry.aliases(FORECASTER)
+    assert aliases[CHAMPION] == 1, "what passed is let in beside it, not in its place"
+    assert aliases[CANDIDATE] == aliases[challenger(NIGHTLY_RECIPE)] == 2
 
 
 def test_the_first_run_says_which_gate_did_not_pass_and_leaves_no_champion(

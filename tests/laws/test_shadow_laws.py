@@ -17,8 +17,8 @@ from maximus_assets.contracts.target import ReplicaSizing, Target
 from serving.loop.cycle import Cycle, Memory
 from serving.monitor.simulated import SimulatedSource
 from serving.monitor.source import Collector
-from serving.predictors.catalogue import Loaded
 from serving.predictors.inference import Forecaster
+from serving.predictors.proving import Loaded
 from serving.predictors.shadow import Shadow
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -35,8 +35,8 @@ def wait_until(holds, seconds: float, what: str):
     pytest.fail(f"{what} did not happen within {seconds} s")
 
 
-@contextmanager
-def served(urls, tmp_path, workers=2):
+def launch(urls, tmp_path, workers=2):
+    """The server's process and its port; it answers some seconds later."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAXIMUS_")} | {
         "MAXIMUS_DATA_DIR": str(tmp_path / "data"),
@@ -57,6 +57,12 @@ def served(urls, tmp_path, workers=2):
             stderr=log,
             start_new_session=True,
         )
+    return process, port
+
+
+@contextmanager
+def served(urls, tmp_path, workers=2):
+    process, port = launch(urls, tmp_path, workers)
     family = []
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
@@ -108,8 +114,24 @@ def test_a_killed_parent_leaves_no_worker_behind(database, tmp_path):
         assert len(family) >= 2
         process.kill()
         process.wait(10)
-        _, alive = psutil.wait_procs(family, timeout=15)
+        # The first worker answers while the second may still be importing; it looks for its parent after that.
+        _, alive = psutil.wait_procs(family, timeout=60)
         assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_worker_whose_parent_was_killed_before_it_had_imported_anything_ends_too(database, tmp_path):
+    process, _port = launch(database, tmp_path)
+    server, family = psutil.Process(process.pid), []
+    try:
+        wait_until(lambda: len(server.children()) >= 2, 60, "two workers")
+        family = server.children(recursive=True)
+    finally:
+        process.kill()
+        process.wait(10)
+    _, alive = psutil.wait_procs(family, timeout=60)
+    for one in alive:
+        one.kill()
+    assert not alive
 
 
 def test_it_is_unready_while_the_database_is_away_and_ready_again_after(spare_postgres, tmp_path):

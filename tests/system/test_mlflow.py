@@ -1,6 +1,5 @@
 """The registry as it is in the product: an MLflow server, PostgreSQL under it, artifacts handed through it."""
 
-import json
 import os
 import signal
 import socket
@@ -12,13 +11,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.errors import Retryable
-from maximus_assets.contracts.naming import CANDIDATE, CHAMPION, FORECASTER, NIGHTLY_RECIPE, challenger
-from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS
+from maximus_assets.contracts.naming import CANDIDATE, CHAMPION, FORECASTER
 from maximus_assets.registry.gates import judge
 from maximus_assets.registry.packaging import log_forecaster
 from maximus_assets.registry.promotion import REQUIRED_GATES, promote
@@ -131,56 +128,3 @@ def test_what_was_promoted_outlives_a_kill_of_the_server(server, learnt_shop, tm
     champion = Registry(server.uri).named(FORECASTER, CHAMPION)
     assert champion == registry.version(FORECASTER, version.number)
     assert Registry(server.uri).load(champion, tmp_path).metadata.signature is not None
-
-
-def test_the_first_run_fills_four_weeks_and_ends_with_a_verdict_on_real_servers(
-    server, postgres, tmp_path: Path
-) -> None:
-    """The whole learning half, as `maximus up` calls it: Dagster on PostgreSQL, live metrics read from it too."""
-    home = tmp_path / "dagster"
-    home.mkdir()
-    storage = {
-        "storage": {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}},
-        "telemetry": {"enabled": False},
-    }
-    (home / "dagster.yaml").write_text(json.dumps(storage), encoding="utf-8")
-    environment = {
-        **os.environ,
-        "MAXIMUS_DATA_DIR": str(tmp_path / "data"),
-        "MAXIMUS_DATABASE_READ_URL": postgres.urls.read,
-        "MAXIMUS_TARGETS": TARGETS.dump_json(DEFAULT_TARGETS).decode(),
-        "MLFLOW_TRACKING_URI": server.uri,
-        "DAGSTER_HOME": str(home),
-        "DAGSTER_POSTGRES_URL": postgres.urls.dagster,
-        "OMP_NUM_THREADS": "1",
-    }
-    before = Registry(server.uri).aliases(FORECASTER).get(CANDIDATE, 0)
-
-    done = subprocess.run(
-        [sys.executable, "-m", "maximus_assets.defs.first_run", "--force"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-        cwd=tmp_path,
-        check=False,
-    )
-
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    stages = [line["stage"] for line in lines]
-    registry = Registry(server.uri)
-    candidate = registry.named(FORECASTER, CANDIDATE)
-    assert candidate is not None, done.stderr
-    assert candidate.number > before, done.stderr
-    assert stages[:5] == ["look", "start", "telemetry", "feature_table", "forecaster_candidate"]
-    judged = {gate: candidate.tags.get(f"gate.{gate}") for gate in REQUIRED_GATES}
-    assert set(judged.values()) <= {"passed", "failed"}
-    # Whatever the judgement: exit code, output and alias agree with it.
-    has_passed = set(judged.values()) == {"passed"}
-    assert (done.returncode == 0) == has_passed, done.stderr
-    # There is a champion from before: what passed is let in beside it, not in its place.
-    held = {alias for alias, number in registry.aliases(FORECASTER).items() if number == candidate.number}
-    assert bool(held & {CHAMPION, challenger(NIGHTLY_RECIPE)}) == has_passed
-    assert (stages[-1] == "done") == has_passed
-    table = pl.read_parquet(tmp_path / "data" / "frames" / "feature_table.parquet")
-    assert table.filter(pl.col("sensor") == "request_rate_per_second").height == 28 * 288

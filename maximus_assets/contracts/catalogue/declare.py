@@ -23,6 +23,9 @@ EXCLUDE: Final = Exclude()
 HOLD: Final = Hold()
 FAIL_SAFE: Final = FailSafe()
 
+HOST: Final[tuple[Origin, ...]] = ("host", "prometheus")
+"""Who reads what every host tells of itself."""
+
 PIB: Final = float(2**50)
 TERABYTE: Final = 1e12
 
@@ -84,4 +87,37 @@ def declare(
         frozen_after_seconds=frozen,
         rests_at=rests_at,
         missing=missing,
+    )
+
+
+def host_rate(
+    name: str,
+    category: Category,
+    unit: Unit,
+    description: str,
+    *,
+    maximum: float = 1.0,
+    thresholds: tuple[float, float] | None = None,
+) -> Sensor:
+    """How fast something a host counts goes up: idle at zero, and otherwise never the same for long.
+
+    Args:
+        name: Ends in its unit.
+        category: Which of the five kinds.
+        unit: SI unit or `ratio`.
+        description: What it measures, in one sentence.
+        maximum: Largest plausible value.
+        thresholds: Warning and critical, if any.
+    """
+    return declare(
+        name,
+        category,
+        unit,
+        description,
+        *HOST,
+        kind="rate",
+        maximum=maximum,
+        thresholds=thresholds,
+        frozen=SOON,
+        rests_at=IDLE,
     )

@@ -5,9 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -199,15 +202,21 @@ def test_decisions_about_a_target_nobody_watches_are_refused_by_name(gateway):
     assert run("decisions", "--target", "host").stdout == "Nothing yet about host.\n"
 
 
-def test_a_data_folder_of_another_user_is_one_sentence(tmp_path):
+@pytest.fixture
+def reachable_folder() -> Iterator[Path]:
+    """Which other users may walk to, unlike the folders of a run of tests."""
+    with tempfile.TemporaryDirectory(prefix="mx") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_data_folder_of_another_user_is_one_sentence(reachable_folder):
     """Asked as another user when we are root, for root may look everywhere.
 
     Everything is imported before, for the other user may not be able to look into our checkout either.
     """
-    (tmp_path / "run").mkdir(mode=0o700)
-    (tmp_path / "run").chmod(0 if os.geteuid() else 0o700)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    (reachable_folder / "run").mkdir(mode=0o700)
+    (reachable_folder / "run").chmod(0 if os.geteuid() else 0o700)
     script = (
         "import importlib, os, pkgutil, sys\nimport serving.cli, serving.supervisor\n"
         "from typer.testing import CliRunner\nfrom serving.cli import app\n"
@@ -220,7 +229,7 @@ def test_a_data_folder_of_another_user_is_one_sentence(tmp_path):
     for command in ("status", "down", "up"):
         done = subprocess.run(
             [sys.executable, "-c", script, command],
-            env={"MAXIMUS_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            env={"MAXIMUS_DATA_DIR": str(reachable_folder), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             check=False,

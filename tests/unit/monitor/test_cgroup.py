@@ -2,7 +2,8 @@
 
 import pytest
 
-from serving.monitor.cgroup import find_cgroup, pressure_ratio
+from serving.monitor.cgroup import pressure_ratio
+from serving.monitor.own_cgroup import find_cgroup
 
 V1_MOUNTS = """\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755

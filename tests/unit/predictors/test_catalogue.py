@@ -11,6 +11,7 @@ from maximus_assets.registry.packaging import log_forecaster
 from maximus_assets.registry.tracking import Registry
 from serving.predictors import catalogue as module
 from serving.predictors.catalogue import Catalogue
+from serving.predictors.proving import unknown_series
 from serving.predictors.shelf import Shelf
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +53,7 @@ async def test_the_champion_is_loaded_answers_and_is_swapped_when_the_alias_move
     assert await catalogue.refresh()
     first = catalogue.champion
     assert first.version == "1"
-    assert first.predict(module._unknown_series(), 1)["status"].tolist() == ["unknown_series"]
+    assert first.predict(unknown_series(), 1)["status"].tolist() == ["unknown_series"]
     assert not await catalogue.refresh()
     assert catalogue.champion is first
 
@@ -60,7 +61,7 @@ async def test_the_champion_is_loaded_answers_and_is_swapped_when_the_alias_move
     assert await catalogue.refresh()
     assert (catalogue.champion.version, catalogue.swaps) == ("2", 2)
     # Whoever still holds the old one can go on using it: a turn in flight is not disturbed.
-    assert first.predict(module._unknown_series(), 1)["status"].tolist() == ["unknown_series"]
+    assert first.predict(unknown_series(), 1)["status"].tolist() == ["unknown_series"]
 
 
 async def test_a_version_for_another_contract_is_refused_and_the_old_one_stays(
@@ -98,7 +99,7 @@ async def test_a_champion_left_by_an_upgrade_is_a_caveat_until_one_that_can_be_u
 async def test_a_version_that_fails_on_the_live_windows_is_refused(registry_uri, publish):
     publish()
     catalogue = Catalogue(registry_uri)
-    twice = module._unknown_series()
+    twice = unknown_series()
     twice["observed_at"] = np.datetime64("2026-01-01T00:00:00", "us")
     twice["target"], twice["sensor"] = "demo-shop", "request_rate_per_second"
     assert not await catalogue.refresh(twice)
@@ -136,7 +137,7 @@ async def test_a_restart_without_a_registry_goes_on_with_the_champion_last_seen_
     restarted = Catalogue(nowhere, shelf=shelf)
     assert await restarted.refresh()
     assert restarted.champion.version == "1"
-    assert restarted.champion.predict(module._unknown_series(), 1)["status"].tolist() == ["unknown_series"]
+    assert restarted.champion.predict(unknown_series(), 1)["status"].tolist() == ["unknown_series"]
     assert "version 1 was champion when last seen" in restarted.status
 
     # The registry's word counts as soon as there is one.

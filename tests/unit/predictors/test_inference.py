@@ -10,8 +10,8 @@ import pytest
 
 from maximus_assets.contracts.prediction import FORECAST_INPUT, FORECAST_OUTPUT
 from maximus_assets.contracts.telemetry import Series
-from serving.predictors.catalogue import Loaded
 from serving.predictors.inference import Forecaster, read_answer, request_frame
+from serving.predictors.proving import Loaded
 
 pytestmark = pytest.mark.anyio
 

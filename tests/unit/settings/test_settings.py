@@ -8,7 +8,8 @@ import pytest
 from maximus_assets.contracts.errors import BadInputError
 from maximus_assets.contracts.prometheus import PROMETHEUS
 from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS
-from serving.settings import Settings, documented, load
+from serving.settings import Settings, load
+from serving.settings.table import documented
 
 TARGET = '[[targets]]\nname = "web"\nsource = "simulated"\ndemand_sensor = "request_rate_per_second"\n'
 SIZING = '[targets.sizing]\nkind = "replicas"\nminimum = 3\n'

@@ -3,13 +3,23 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serving.supervisor import ground
 from serving.supervisor.failures import CannotStartError
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In a short place, for the path of a socket may only be so long, and where other users reach it."""
+    with tempfile.TemporaryDirectory(prefix="mx", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def test_the_data_folder_is_laid_out_and_a_second_time_changes_nothing(tmp_path):
@@ -54,8 +64,6 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
         "try: ground.lay_out(pathlib.Path(sys.argv[1]))\n"
         "except ground.CannotStartError as error: print(error)"
     )
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     ended = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "data")], capture_output=True, text=True, check=True
     )

@@ -87,6 +87,15 @@ def test_end_reports_how_many_it_found_and_leaves_none(lone_process):
     assert not any(processes.is_alive(leader) for leader in leaders)
 
 
+def test_one_that_stands_still_ends_by_the_polite_signal(lone_process):
+    process = lone_process(SLEEP)
+    leader = started(process)
+    processes.send(leader, signal.SIGSTOP)
+    os.waitid(os.P_PID, leader.pid, os.WSTOPPED | os.WNOWAIT)
+    assert processes.end([leader], grace_seconds=1.0) == 1
+    assert process.wait() == -signal.SIGTERM, "not SIGKILL"
+
+
 def test_strays_are_killed_and_families_of_living_children_are_spared():
     """A process that adopts orphans: it kills those whose session is over and spares those of a known leader."""
     script = textwrap.dedent("""

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from maximus_assets.registry.tracking import Registry
 from serving.supervisor import processes, runfile
 from serving.supervisor.processes import Identity
 
@@ -73,6 +74,11 @@ class Installation:
         leader = self.child(name).identity
         assert leader is not None
         return [member for member in processes.family(leader) if member != leader]
+
+    def registry(self) -> Registry:
+        """The model registry, once its server answers: it is the last to come back after a start."""
+        self.wait(lambda: self.child("mlflow").state == "ready", "the registry answered")
+        return Registry(f"http://127.0.0.1:{self.environment['MAXIMUS_MLFLOW_PORT']}")
 
     def health(self) -> dict:
         answer = httpx.get(

@@ -1,7 +1,6 @@
 """`maximus up` as a user meets it: everything starts, says so, refuses what it must, and stops without a trace.
 
-The tests of this file and of `test_kill` share one product; the last one here is run first, the others leave it as
-they found it: up.
+All tests of this folder share one product and leave it as they found it: up.
 """
 
 import json
@@ -12,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
+from maximus_assets.contracts.naming import FORECASTER
 
 pytestmark = pytest.mark.slow
 
@@ -95,9 +96,10 @@ def test_no_password_is_in_a_command_line_or_an_environment(installation):
             assert not any(password in content for password in passwords)
 
 
-def test_forecast_and_decisions_answer_for_both_targets(installation):
+def test_a_host_is_forecast_too_and_decisions_are_told_of_each_target(installation):
+    installation.registry().check_reachable()
+    assert installation.run("forecast", "host").returncode == 0
     for target in ("host", "demo-shop"):
-        assert installation.run("forecast", target).returncode == 0
         records = json.loads(installation.run("decisions", "--json", "--target", target).stdout)
         assert {record["target"] for record in records} == {target}
 
@@ -127,7 +129,7 @@ def test_an_unknown_setting_is_refused(installation):
 def test_an_imported_file_is_in_the_next_version_and_the_loop_asks_it_in_shadow_by_itself(
     installation, tmp_path
 ):
-    before = int(installation.health()["champion_version"])
+    registry, before = installation.registry(), int(installation.health()["champion_version"])
     file, chance = tmp_path / "ticket-sales.csv", random.Random(7)
     start = datetime(2026, 1, 5, tzinfo=UTC)
     rows = [
@@ -139,14 +141,13 @@ def test_an_imported_file_is_in_the_next_version_and_the_loop_asks_it_in_shadow_
     assert done.returncode == 0, done.stderr
     assert "ticket-sales/" in done.stdout, "the backtest is shown first"
 
-    def shadowed():
-        said = installation.run("models", "--json")
-        assert said.returncode == 0, said.stderr
-        return [
-            row["version"]
-            for row in json.loads(said.stdout)
-            if row["version"] > before and any(alias.startswith("challenger-") for alias in row["aliases"])
-        ]
+    def challengers():
+        aliases = registry.aliases(FORECASTER).items()
+        return {version for alias, version in aliases if alias.startswith("challenger-") and version > before}
 
-    installation.wait(shadowed, "the next version was let in beside the champion", 240)
+    installation.wait(challengers, "the next version was let in beside the champion", 240)
+    said = installation.run("models", "--json")
+    assert said.returncode == 0, said.stderr
+    rows = {row["version"]: row["aliases"] for row in json.loads(said.stdout)}
+    assert all(any(alias.startswith("challenger-") for alias in rows[version]) for version in challengers())
     assert int(installation.health()["champion_version"]) == before, "it has shown nothing yet"

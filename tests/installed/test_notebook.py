@@ -57,6 +57,7 @@ def test_a_notebook_defines_nothing_and_keeps_no_output(path):
 
 def test_what_was_learnt_is_read_from_a_running_installation(installation, quiet_kernels):
     installation.wait(installation.decisions, "a first decision")
+    installation.registry().check_reachable()
     data = {"MAXIMUS_DATA_DIR": str(installation.root / ".maximus")}
     shown = execute(NOTEBOOKS[0], {**installation.environment, **quiet_kernels, **data})
     text = said(shown)

@@ -42,6 +42,11 @@ def in_a_terminal(installation, columns: int, *arguments: str, **more: str) -> s
     return said.decode()
 
 
+@pytest.fixture(autouse=True)
+def champion_can_be_loaded(installation):
+    installation.registry().check_reachable()
+
+
 def test_a_day_ahead_is_asked_of_the_champion_with_its_method_and_version(installation):
     done = installation.run("forecast", "demo-shop", "--json")
     assert done.returncode == 0, done.stderr
