@@ -211,3 +211,12 @@ def test_a_pushgateway_is_an_address(tmp_path):
     assert load({"MAXIMUS_PUSHGATEWAY_URL": "http://h:9091"}, tmp_path).pushgateway_url == "http://h:9091"
     with pytest.raises(BadInputError, match="MAXIMUS_PUSHGATEWAY_URL: must start with http://"):
         load({"MAXIMUS_PUSHGATEWAY_URL": "h:9091"}, tmp_path)
+
+
+def test_a_calendar_of_holidays_is_checked_at_the_start(tmp_path):
+    assert load({}, tmp_path).holidays is None
+    assert load({"MAXIMUS_HOLIDAYS": "DE-BY@Europe/Berlin"}, tmp_path).holidays == "DE-BY@Europe/Berlin"
+    with pytest.raises(BadInputError, match="MAXIMUS_HOLIDAYS: no public holidays are known of 'XX'"):
+        load({"MAXIMUS_HOLIDAYS": "XX"}, tmp_path)
+    (tmp_path / "maximus.toml").write_text('[learning]\nholidays = "FR"\n')
+    assert load({}, tmp_path).holidays == "FR@UTC"
