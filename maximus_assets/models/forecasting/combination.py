@@ -47,15 +47,22 @@ LEAST_SHARE: Final = 0.02
 """A method with a smaller share everywhere is left out of the state."""
 
 
-def combine(replays: Mapping[str, Replay], history: History, plan: Plan) -> Backtest:
+def combine(
+    replays: Mapping[str, Replay],
+    history: History,
+    plan: Plan,
+    *,
+    left_out: frozenset[str] = LEFT_OUT,
+) -> Backtest:
     """Combine methods that were replayed over the same history.
 
     Args:
         replays: By method.
         history: That history.
         plan: How it was split.
+        left_out: Methods that are not combined.
     """
-    methods = [name for name in replays if name not in LEFT_OUT]
+    methods = [name for name in replays if name not in left_out]
     every = [replays[name].rolled for name in methods]
     forecasts = np.stack([each.forecasts for each in every])
     stretches = _stretches(plan.horizon_steps, history.step_seconds)
