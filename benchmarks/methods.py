@@ -55,7 +55,7 @@ def metrics(data: Path) -> Iterator[tuple[str, History]]:
                 ]
             )
             bins = {name: _bins(frame[name].to_numpy(), width)[: days * DAY_BINS] for name in frame.columns}
-            moving = [name for name, values in bins.items() if len(np.unique(values)) > 100]
+            moving = [name for name, values in bins.items() if len(np.unique(values)) > 40]
             for name in moving[:: max(1, len(moving) // count)][:count]:
                 yield f"{folder}/{first.name.removesuffix('_train.csv.gz')}:{name}", _history(bins[name])
     for file in sorted((data / "aiops_kpi").glob("*.csv.gz")):
