@@ -28,10 +28,12 @@ from rich.table import Table
 
 from maximus_assets.contracts.clock import SystemClock
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.holidays import HolidayCalendar
 from maximus_assets.contracts.prediction import INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET
 from maximus_assets.features.calendar import DAY_SECONDS
 from maximus_assets.features.grid import to_grid
+from maximus_assets.features.holidays import holidays_around
 from maximus_assets.models.fleet import Finished
 from maximus_assets.models.forecasting.learn import LearntForecaster, learn
 from maximus_assets.models.forecasting.scoring import horizon_name
@@ -78,6 +80,9 @@ def backtest(
     origin: Annotated[str | None, typer.Option(help="Instant that relative times count from.")] = None,
     step: Annotated[str | None, typer.Option(help="Spacing of rows without a clock, such as 5m.")] = None,
     value: Annotated[list[str] | None, typer.Option(help="Column to learn; repeat it for more.")] = None,
+    holidays: Annotated[
+        str | None, typer.Option(help="Country whose holidays are known ahead: DE, DE-BY@Europe/Berlin.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here as well.")] = None,
 ) -> None:
     """Backtest the forecaster on telemetry files: R2, MASE and interval coverage for each series and horizon."""
@@ -94,7 +99,8 @@ def backtest(
             options = FileOptions.parse(
                 time_column=time_column, timezone=timezone, origin=origin, step=step, value=value or ()
             )
-            reports = _learn_files(telemetry, options, stderr)
+            calendar = None if holidays is None else HolidayCalendar.parse(holidays, source="--holidays")
+            reports = _learn_files(telemetry, options, calendar, stderr)
             if json_file is not None:
                 _write(json_file, reports)
         except BadInputError as error:
@@ -196,7 +202,9 @@ def as_json(report: FileReport) -> dict[str, object]:
     }
 
 
-def _learn_files(paths: list[Path], options: FileOptions, console: Console) -> list[FileReport]:
+def _learn_files(
+    paths: list[Path], options: FileOptions, calendar: HolidayCalendar | None, console: Console
+) -> list[FileReport]:
     """Read every file before learning from any, so that a bad one costs no waiting."""
     with Progress(
         SpinnerColumn(),
@@ -220,7 +228,8 @@ def _learn_files(paths: list[Path], options: FileOptions, console: Console) -> l
         for path, frame in zip(paths, frames, strict=True):
             step_seconds = grid_step(frame)
             progress.update(task, description=f"learning {path.name}", completed=0, total=None)
-            learnt = learn(to_grid(frame, step_seconds), step_seconds, progress=told)
+            events = holidays_around(frame, calendar)
+            learnt = learn(to_grid(frame, step_seconds), step_seconds, progress=told, events=events)
             reports.append(FileReport(path, step_seconds, learnt, frame.height, unit_changes(frame)))
     return reports
 

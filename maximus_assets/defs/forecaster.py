@@ -22,8 +22,14 @@ from maximus_assets.defs.automation import when_gates_pass
 from maximus_assets.defs.failures import errors_told_to_dagster
 from maximus_assets.defs.features import as_markdown
 from maximus_assets.defs.pictures import learnt_pictures
-from maximus_assets.defs.resources import EvidenceResource, FramesResource, RegistryResource
+from maximus_assets.defs.resources import (
+    EvidenceResource,
+    FramesResource,
+    RegistryResource,
+    holidays_from_environment,
+)
 from maximus_assets.defs.telemetry import OWNERS, check_result
+from maximus_assets.features.holidays import holidays_around
 from maximus_assets.features.table import RECIPE_HASH
 from maximus_assets.models.forecasting.learn import learn
 from maximus_assets.registry import cuts
@@ -98,10 +104,12 @@ def forecaster_candidate(
     with errors_told_to_dagster():
         registry = models.registry()
         grid, history_cuts = cuts.apply(grid, cuts.cuts_of(registry, FORECASTER))
+        calendar = holidays_from_environment()
         learnt = learn(
             grid,
             progress=lambda done: context.log.info(str(done)) if done.is_milestone else None,
             stage=context.log.info,
+            events=holidays_around(grid, calendar),
         )
         if not learnt.states:
             reasons = "; ".join(f"{series}: {why}" for series, why in learnt.skipped.items())
@@ -126,6 +134,7 @@ def forecaster_candidate(
             "series": len(learnt.states),
             "fit_seconds": learnt.fit_seconds,
             "fleet": learnt.fleet_note,
+            "holidays": str(calendar) if calendar else "none",
             "backtest": dg.MetadataValue.md(as_markdown(learnt.report)),
             "skipped": dg.MetadataValue.json(dict(learnt.skipped)),
             "registry": dg.MetadataValue.url(_page(models.tracking_uri, version)),

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from maximus_assets.checks.live import Rules
 from maximus_assets.contracts.errors import BadInputError
+from maximus_assets.contracts.holidays import HOLIDAYS_VARIABLE, HolidayCalendar
 from maximus_assets.contracts.prometheus import PROMETHEUS, PrometheusSection
 from maximus_assets.contracts.target import DEFAULT_TARGETS, TARGETS, Target
 from maximus_assets.defs.frames import FramesStore, data_folder
@@ -62,6 +63,16 @@ def sections_from_environment() -> tuple[PrometheusSection, ...]:
         return PROMETHEUS.validate_json(said) if said else ()
     except ValidationError as error:
         raise BadInputError(str(error), source=PROMETHEUS_VARIABLE) from error
+
+
+def holidays_from_environment() -> HolidayCalendar | None:
+    """Whose public holidays `MAXIMUS_HOLIDAYS` says are known ahead; nobody's when it is unset.
+
+    Raises:
+        BadInputError: It names a country, subdivision or time zone that is unknown.
+    """
+    said = os.environ.get(HOLIDAYS_VARIABLE, "")
+    return HolidayCalendar.parse(said, source=HOLIDAYS_VARIABLE) if said else None
 
 
 class FramesResource(dg.ConfigurableResource["FramesResource"]):

@@ -84,6 +84,13 @@ def learn(
             "--ingest", help="Also take the files into the running asset graph, which learns from them."
         ),
     ] = False,
+    holidays: Annotated[
+        str | None,
+        typer.Option(
+            "--holidays",
+            help="Country whose public holidays are known ahead, as of DE, DE-BY or DE-BY@Europe/Berlin.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--json", help="Also write the report to this file, for programs.")
     ] = None,
@@ -100,6 +107,7 @@ def learn(
             "--step": step,
         },
         values=value or [],
+        holidays=holidays,
         report=report,
         sensor=sensor,
         is_ingested=ingest,

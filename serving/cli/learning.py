@@ -26,6 +26,7 @@ def learn(
     *,
     options: Mapping[str, str | None],
     values: Sequence[str],
+    holidays: str | None,
     report: Path | None,
     sensor: str | None,
     is_ingested: bool,
@@ -36,6 +37,7 @@ def learn(
         files: Telemetry files.
         options: Option to value of what both programs understand; None is left out.
         values: Columns to learn.
+        holidays: Whose public holidays are known ahead; the asset graph has its own setting for that.
         report: Where to write the report as JSON.
         sensor: What the values are; the asset graph keeps it.
         is_ingested: Whether the asset graph takes them in.
@@ -48,7 +50,8 @@ def learn(
         common += [part for column in values for part in ("--value", column)]
         named = [part for file in files for part in ("--telemetry", str(file))]
         reported = [] if report is None else ["--json", str(report)]
-        _run("maximus_assets.learning", [*named, *common, *reported], environment)
+        known = [] if holidays is None else ["--holidays", holidays]
+        _run("maximus_assets.learning", [*named, *common, *known, *reported], environment)
         if is_ingested:
             kept = [] if sensor is None else ["--sensor", sensor]
             _run("maximus_assets.defs.ingest_files", [*map(str, files), *common, *kept], environment)

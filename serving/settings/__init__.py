@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from maximus_assets.contracts.holidays import HolidaysText
 from maximus_assets.contracts.prometheus import PrometheusSection, PromQLSensor
 from maximus_assets.contracts.target import DEFAULT_TARGETS, PRODUCT, CoreSizing, ReplicaSizing, Target
 from maximus_assets.prometheus.feeds import check_mapping
@@ -63,6 +64,7 @@ class Settings(BaseModel):
         prometheus: Servers that are read, and which labels a target has there.
         pushgateway_url: `http://` or `https://` URL of a Pushgateway, or None.
         history_start: First day of history, None to let the asset graph find it.
+        holidays: Whose public holidays are learnt as events, in the form of `HolidayCalendar.parse`; None for nobody's.
         shadow_hours: Of live evidence before a challenger may win.
         shadow_hours_after_drift: The same after a drift.
         log_level: Least severe level that is logged.
@@ -90,6 +92,7 @@ class Settings(BaseModel):
     prometheus: tuple[PrometheusSection, ...] = Field(default=(), validate_default=True)
     pushgateway_url: str | None = Field(default=None, repr=False)
     history_start: date | None = None
+    holidays: HolidaysText | None = None
     shadow_hours: int = Field(default=24, ge=1, le=64)
     shadow_hours_after_drift: int = Field(default=8, ge=1, le=64)
     log_level: LogLevel = "INFO"

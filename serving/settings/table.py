@@ -7,6 +7,8 @@ the model's (`serving.settings`), and reading.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from maximus_assets.contracts.holidays import HOLIDAYS_VARIABLE
+
 
 class Documented(NamedTuple):
     """One setting as the README describes it: its environment variable, its default in words, what it means."""
@@ -151,6 +153,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "shadow.hours_after_drift",
         "8",
         "The same while the champion is known to have drifted, 1 to 64.",
+    ),
+    Setting(
+        "holidays",
+        HOLIDAYS_VARIABLE,
+        "learning.holidays",
+        "none",
+        "Country whose public holidays are known ahead: DE, DE-BY, DE-BY@Europe/Berlin.",
     ),
     Setting("log_level", "MAXIMUS_LOG_LEVEL", "log.level", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting(

@@ -98,6 +98,7 @@ class Ground:
             "MAXIMUS_SHADOW_HOURS_AFTER_DRIFT": str(settings.shadow_hours_after_drift),
             "MAXIMUS_TARGETS": TARGETS.dump_json(settings.targets).decode(),
             "MAXIMUS_PROMETHEUS": PROMETHEUS.dump_json(settings.prometheus).decode(),
+            "MAXIMUS_HOLIDAYS": settings.holidays or "",
             "MAXIMUS_PUSHGATEWAY_URL": settings.pushgateway_url or "",
             "MAXIMUS_LOOP_PERIOD_SECONDS": str(settings.loop_period_seconds),
             "MAXIMUS_LOG_LEVEL": settings.log_level,

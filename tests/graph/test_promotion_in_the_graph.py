@@ -51,6 +51,23 @@ def test_a_candidate_that_passes_its_gates_becomes_champion(house, learn_with: L
     assert champion.tags["maximus.data_version"] == content_hash(feature_table(learnt_shop.grid))
 
 
+def test_holidays_that_are_set_reach_what_learns(
+    house, learn_with: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_with(0.8)
+    asked: list[dict[str, object]] = []
+    give = forecaster.learn
+    monkeypatch.setattr(forecaster, "learn", lambda grid, **how: asked.append(how) or give(grid, **how))
+    monkeypatch.setenv("MAXIMUS_HOLIDAYS", "DE-BY@Europe/Berlin")
+
+    result = house.run("forecaster_candidate")
+
+    assert result.success
+    assert {"Good Friday", "Corpus Christi"} <= {event.name for event in asked[0]["events"]}
+    (made,) = result.asset_materializations_for_node("forecaster_candidate")
+    assert made.metadata["holidays"].value == "DE-BY@Europe/Berlin"
+
+
 def test_a_failed_gate_stops_promotion_in_the_same_run(house, learn_with: Learn) -> None:
     learn_with(0.8)
     house.run(*LEARNT)

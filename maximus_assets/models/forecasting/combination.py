@@ -42,7 +42,12 @@ LEAST_SHARE: Final = 0.02
 
 
 def combine(
-    replays: Mapping[str, Replay], history: History, plan: Plan, usual_weights: Mapping[str, float] = USUAL
+    replays: Mapping[str, Replay],
+    history: History,
+    plan: Plan,
+    *,
+    usual_weights: Mapping[str, float] = USUAL,
+    left_out: frozenset[str] = LEFT_OUT,
 ) -> Backtest:
     """Combine methods that were replayed over the same history.
 
@@ -51,8 +56,9 @@ def combine(
         history: That history.
         plan: How it was split.
         usual_weights: How much a method weighs without evidence, 1 where it is not named.
+        left_out: Methods that are not combined.
     """
-    methods = [name for name in replays if name not in LEFT_OUT]
+    methods = [name for name in replays if name not in left_out]
     every = [replays[name].rolled for name in methods]
     forecasts = np.stack([each.forecasts for each in every])
     edges = stretches(plan.horizon_steps, history.step_seconds)

@@ -279,7 +279,7 @@ def try_all(
         usual[BOOSTED] = lesson.usual
         replays[BOOSTED] = replay_of_fleet(lesson, history, found, replays[BASELINE.name].rolled)
     results = {name: alone(name, each, history, found) for name, each in replays.items()}
-    results[COMBINATION] = combine(replays, history, found, usual)
+    results[COMBINATION] = combine(replays, history, found, usual_weights=usual)
     baseline, step = results[BASELINE.name], history.step_seconds
     loss = calibration_loss(results[COMBINATION], baseline, step)
     return Tried(results, COMBINATION if is_preferred(loss, CHOICE_DOUBT) else BASELINE.name)

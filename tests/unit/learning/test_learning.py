@@ -131,3 +131,28 @@ def test_a_file_whose_unit_changes_says_from_which_day_and_goes_on(tmp_path):
     assert "caution demand/demand_count: 2026-03-10: demand/demand_count ends at" in result.stdout
     (one,) = json.loads(report.read_text())
     assert "near 1000: another unit?" in one["cautions"]["demand/demand_count"]
+
+
+def test_holidays_are_taken_by_country_and_an_unknown_one_is_named(tmp_path):
+    """Hours of ten weeks two hours east of Greenwich, with five holidays, each half as busy; times name no zone."""
+    free = {"04-18", "04-21", "05-01", "05-29", "06-09"}
+    source, report = tmp_path / "demand.csv", tmp_path / "report.json"
+    hours = [datetime(2025, 4, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(24 * 72)]
+    noise = np.random.default_rng(1).normal(0.0, 1.0, len(hours))
+    lines = [
+        f"{at:%Y-%m-%d %H:%M},{(100 + off) * (0.5 if f'{at:%m-%d}' in free else 1.0):.3f}"
+        for at, off in zip(hours, noise, strict=True)
+    ]
+    source.write_text("\n".join(["timestamp,requests", *lines]))
+    errors = []
+    arguments = ["--telemetry", str(source), "--json", str(report), "--timezone", "Etc/GMT-2"]
+    for more in ([], ["--holidays", "DE@Etc/GMT-2"]):
+        result = CliRunner().invoke(app, [*arguments, *more])
+        assert result.exit_code == 0, result.output
+        (one,) = json.loads(report.read_text())
+        (error,) = (row["mae"] for row in one["rows"] if row["is_chosen"] and row["horizon_hours"] == 24)
+        errors.append(error)
+    assert errors[1] < 0.7 * errors[0]
+    result = CliRunner().invoke(app, [*arguments, "--holidays", "XX"])
+    assert result.exit_code == 2
+    assert "--holidays: no public holidays are known of 'XX'" in result.stderr

@@ -5,10 +5,14 @@ import polars as pl
 import pytest
 from threadpoolctl import threadpool_info
 
+from maximus_assets.contracts.holidays import HolidayCalendar
+from maximus_assets.features.holidays import holidays_around
 from maximus_assets.models.fleet import Finished
 from maximus_assets.models.forecasting import learn as learn_module
 from maximus_assets.models.forecasting.learn import REPORT_SCHEMA, WORST_MASE, learn
 from maximus_assets.models.forecasting.methods import METHODS
+from maximus_assets.pyfuncs.components import Direct
+from maximus_assets.pyfuncs.forecasting import SeriesWindow, predict
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 STEP = 3600
@@ -137,3 +141,34 @@ def test_linear_algebra_has_one_thread_while_learning(monkeypatch):
     monkeypatch.setattr(learn_module, "learn_series", watched)
     learn(frame({"a": daily(4)}), STEP)
     assert set(threads) == {1}
+
+
+def test_a_holiday_is_forecast_from_earlier_ones_also_by_what_ships():
+    """Six holidays of a spring, each half as busy; the state knows of the seventh, three months later."""
+    start, calendar = datetime(2025, 4, 1, tzinfo=UTC), HolidayCalendar.parse("DE-BY", source="test")
+    values = 2.0 * daily(100)
+    free = {day for day, _ in calendar.between(start.date(), start.date() + timedelta(days=300))}
+    at = [start + timedelta(hours=i) for i in range(len(values))]
+    values = np.where([each.date() in free for each in at], 0.5 * values, values)
+    seen = frame({"a": values}).with_columns(pl.Series("observed_at", at, dtype=pl.Datetime("us", "UTC")))
+    events = holidays_around(seen, calendar)
+    plain, informed = (learn(seen, STEP, events=each) for each in ((), events))
+
+    def day_ahead(report: pl.DataFrame) -> float:
+        chosen = report.filter((pl.col("method") == "combination") & (pl.col("horizon_hours") == 24))
+        return float(chosen["mae"][0])
+
+    assert day_ahead(informed.report) < 0.8 * day_ahead(plain.report)
+
+    holiday = datetime(2025, 10, 3, tzinfo=UTC)
+    window = 2.0 * daily(8)
+    means = []
+    for learnt in (plain, informed):
+        (state,) = learnt.states
+        asked = SeriesWindow("a", "demand_count", int((holiday - timedelta(hours=1)).timestamp()), window)
+        (answer,) = predict({("a", "demand_count"): state}, [asked], 24)
+        means.append(float(answer.mean.mean()))
+    assert means[0] > 90.0
+    assert means[1] < 80.0  # of 100; what a method knows that has no calendar counts too
+    (direct,) = (each for each in informed.states[0].components if isinstance(each, Direct))
+    assert direct.events[-1] > (at[-1] + timedelta(days=200)).timestamp()

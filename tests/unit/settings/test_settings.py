@@ -222,3 +222,12 @@ def test_one_machine_is_one_host(tmp_path):
     (tmp_path / "maximus.toml").write_text(host.format("here") + host.format("there"))
     with pytest.raises(BadInputError, match=r'targets here, there all have source = "host".*node_exporter'):
         load({}, tmp_path)
+
+
+def test_a_calendar_of_holidays_is_checked_at_the_start(tmp_path):
+    assert load({}, tmp_path).holidays is None
+    assert load({"MAXIMUS_HOLIDAYS": "DE-BY@Europe/Berlin"}, tmp_path).holidays == "DE-BY@Europe/Berlin"
+    with pytest.raises(BadInputError, match="MAXIMUS_HOLIDAYS: no public holidays are known of 'XX'"):
+        load({"MAXIMUS_HOLIDAYS": "XX"}, tmp_path)
+    (tmp_path / "maximus.toml").write_text('[learning]\nholidays = "FR"\n')
+    assert load({}, tmp_path).holidays == "FR@UTC"
