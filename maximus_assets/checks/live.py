@@ -4,23 +4,21 @@ Champion and challenger are compared on the same outcomes alone, as pairs. Two f
 the hour ahead, which is what the backtest measures too, and the decision loss of the next bin's upper bound, which is
 what the loop sizes by: a request too many for the capacity costs `UNDER_COST` times what an idle one does.
 
-What is hard is, first, that neighbouring outcomes depend on one another, so a thousand bins are not a thousand pieces of
-evidence: bounds come from resampling whole blocks of hours (circular block bootstrap: Politis and Romano 1992), all series
-together, with a fixed seed. Second, that somebody looks every hour for weeks, and with bounds for a single look would find a
-winner among equals by looking long enough. So bounds only describe and forbid; what decides is evidence that may be looked at
-at any time (`sequential`), with a level that counts all looks at all challengers of 90 days together. A challenger wins only
+What is hard is that somebody looks every hour for weeks, and with bounds for a single look (`paired`) would find a winner among
+equals by looking long enough. So bounds only describe and forbid; what decides is evidence that may be looked at at any time
+(`sequential`), with a level that counts all looks at all challengers of 90 days together. A challenger wins only
 when one figure is better, and none worse, by both.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from maximus_assets.checks.sequential import change_evidence, differences, evidence
+from maximus_assets.checks.paired import Ratio, compared, hourly
+from maximus_assets.checks.sequential import change_evidence, evidence
 from maximus_assets.contracts.prediction import HOUR_STEPS, INTERVAL_COVERAGE
 from maximus_assets.contracts.telemetry import GRID_SECONDS, OBSERVED_AT, SENSOR, TARGET, VALUE
 from maximus_assets.contracts.verdict import Verdict
@@ -32,16 +30,14 @@ UNDER_COST: Final = 19.0
 """Cost of a unit of demand above the bound over that of one below it: the loss whose optimum is the 95 % quantile, the
 upper end of a 90 % interval (Koenker and Bassett 1978)."""
 
-LEVEL: Final = 0.01
-"""Chance at which a bound of an interval lies beyond the truth, at a single look."""
-
 PROMOTION_LEVEL: Final = 1e-4
 """Chance that a challenger which is no better is ever promoted as better, however often it is looked at: of the sixty that a
 champion meets in 90 days, one each 36 hours, all together 1 %, and 5 % where neighbouring hours are correlated by 0.3."""
 
 RENEWAL_LEVEL: Final = 0.05
-"""The same for one that is worse by more than `RENEWAL_MARGIN` and replaces an old champion; and for one that is no better and
-replaces a champion that is known to have drifted. Waiting costs more then, and an alarm that is false is rare before that."""
+"""The same for one that is worse by more than `RENEWAL_MARGIN` and replaces an old champion; and for one that is no better, or
+whose intervals hold no more, and replaces a champion that is known to have drifted. Waiting costs more then, and an alarm that
+is false is rare before that."""
 
 DEMOTION_LIMIT: Final = 90 * 24 / 0.05
 """Evidence that demotes a champion: one that is exactly `DEMOTION_MARGIN` worse than the naive is demoted within 90 days with a
@@ -58,11 +54,7 @@ challenger has."""
 DEMOTION_MARGIN: Final = 0.1
 """How much worse than the seasonal-naive, beyond noise, a champion must be to lose its place."""
 
-_DRAWS: Final = 1000
-_LEAST_BLOCKS: Final = 8
-_LONGEST_BLOCK_HOURS: Final = 6
 _LEAST_BINS: Final = HOUR_STEPS // 2
-_TINY: Final = 1e-12
 _MOST_TOLD: Final = 20.0
 
 Action = Literal["promote", "keep", "wait", "retire"]
@@ -89,20 +81,6 @@ class Rules:
     def hours(self, *, has_drifted: bool) -> int:
         """How many hours of evidence are enough."""
         return min(self.minimum_hours_after_drift, self.minimum_hours) if has_drifted else self.minimum_hours
-
-
-class Ratio(NamedTuple):
-    """One version's figure over another's, pooled over series; below 1 the first is better.
-
-    Attributes:
-        ratio: As observed.
-        low: Lower bound, `LEVEL` below it.
-        high: Upper bound, `LEVEL` above it.
-    """
-
-    ratio: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -245,12 +223,15 @@ def judge_challenger(scores: pl.DataFrame, standing: Standing, rules: Rules, kno
     # No worse is enough where something is won besides: youth, or targets that nobody forecasts now.
     wins_besides = standing.champion_age_hours >= rules.renew_hours or standing.added_series > 0
     is_renewal = wins_besides and _is_no_worse(both, error, loss)
-    if not against and (is_better or is_renewal):
+    holds_again = standing.has_drifted and _holds_again(both, coverage, other, max(error.ratio, loss.ratio))
+    if not against and (is_better or is_renewal or holds_again):
         besides = (
             f"it forecasts {standing.added_series} more series"
             if standing.added_series
             else "the champion is old"
         )
+        if holds_again:
+            besides = f"its intervals hold {coverage:.0%} of outcomes, the drifted champion's {other:.0%}"
         why = "better" if is_better else f"no worse, and {besides}"
         return _judgement("promote", [f"{why}: {_words(error, loss)} over {hours} hours"], measured)
     certainty = f"evidence {np.exp(min(together, _MOST_TOLD)):.3g} of {1 / level:.3g} to 1"
@@ -300,27 +281,6 @@ def champion_holds_against_naive(scores: pl.DataFrame, champion: str, minimum_ho
     return Verdict(name=name, passed=False, reasons=(f"{why} over {hours} hours",), measured=measured)
 
 
-def hourly(both: pl.DataFrame, figure: str, margin: float = 1.0) -> Array:
-    """How much smaller a figure of one is than that of the other, over whole hours; arguments as `compared`.
-
-    The hour that is not over is left out: what is bet on must not change afterwards.
-
-    Args:
-        both: Pairs.
-        figure: Which.
-        margin: As of `sequential.differences`.
-    """
-    hour = pl.col("issued_at").dt.truncate("1h")
-    is_over = hour + timedelta(hours=1) <= pl.col("issued_at").max() + timedelta(seconds=GRID_SECONDS)
-    by_hour = (
-        both.filter(is_over)
-        .group_by(hour.alias("hour"), "series")
-        .agg(pl.col(figure).sum(), pl.col(f"{figure}_champion").sum())
-    )
-    ours, theirs = (_matrix(by_hour, name, absent=np.nan) for name in (figure, f"{figure}_champion"))
-    return differences(ours, theirs, margin)
-
-
 def _is_no_worse(both: pl.DataFrame, error: Ratio, loss: Ratio) -> bool:
     """Whether neither figure is worse by more than `RENEWAL_MARGIN`, by the bounds and by the evidence."""
     limit = 1.0 + RENEWAL_MARGIN
@@ -329,43 +289,19 @@ def _is_no_worse(both: pl.DataFrame, error: Ratio, loss: Ratio) -> bool:
     )
 
 
-def compared(both: pl.DataFrame, figure: str) -> Ratio:
-    """A figure of one over that of the other, pooled over series of equal weight, with bounds from resampled blocks.
+def _holds_again(both: pl.DataFrame, coverage: float, other: float, worst_ratio: float) -> bool:
+    """Whether intervals that no longer hold would be replaced by ones that do, with nothing else worse by a margin.
 
-    Args:
-        both: Pairs: columns `series`, `issued_at`, `figure` and `<figure>_champion`.
-        figure: Which.
+    A champion that follows a changed demand from hour to hour errs little more than one that learnt it, but has no idea how
+    far it may be off: what is sized by its upper bound is what suffers.
     """
-    by_hour = both.group_by(pl.col("issued_at").dt.truncate("1h").alias("hour"), "series").agg(
-        pl.col(figure).sum(), pl.col(f"{figure}_champion").sum()
+    if other >= LEAST_COVERAGE or coverage < LEAST_COVERAGE or worst_ratio > 1.0 + RENEWAL_MARGIN:
+        return False
+    missed = both.with_columns(
+        (1 - pl.col(f"is_covered{whose}").cast(pl.Int8)).alias(f"missed{whose}")
+        for whose in ("", "_champion")
     )
-    ours, theirs = (_matrix(by_hour, name) for name in (figure, f"{figure}_champion"))
-    totals = theirs.sum(axis=0)
-    # Where the other is without error at all, the scale is our own: a ratio to nothing would be infinite.
-    scale = np.where(totals > _TINY, totals, np.maximum(ours.sum(axis=0), _TINY))
-    a, b = (ours / scale).sum(axis=1), (theirs / scale).sum(axis=1)
-    weights = _block_weights(len(a))
-    drawn = (weights @ a) / np.maximum(weights @ b, _TINY)
-    low, high = np.quantile(drawn, (LEVEL, 1.0 - LEVEL))
-    return Ratio(float(a.sum() / max(b.sum(), _TINY)), float(low), float(high))
-
-
-def _matrix(by_hour: pl.DataFrame, figure: str, absent: float = 0.0) -> Array:
-    """Hours by series, `absent` where a series has no outcome in an hour (of either, for they are pairs)."""
-    wide = by_hour.sort("hour", "series").pivot(on="series", index="hour", values=figure).sort("hour")
-    values: Array = wide.drop("hour").fill_null(absent).to_numpy().astype(np.float64)
-    return values
-
-
-def _block_weights(hours: int) -> Array:
-    """How often each hour is drawn, shape (draws, hours); blocks run on past the end at the beginning."""
-    length = min(max(hours // _LEAST_BLOCKS, 1), _LONGEST_BLOCK_HOURS)
-    blocks = -(-hours // length)
-    starts = np.random.default_rng(0).integers(0, hours, size=(_DRAWS, blocks))
-    drawn = (starts[:, :, None] + np.arange(length)).reshape(_DRAWS, -1)[:, :hours] % hours
-    weights = np.zeros((_DRAWS, hours))
-    np.add.at(weights, (np.arange(_DRAWS)[:, None], drawn), 1.0)
-    return weights
+    return bool(evidence(hourly(missed, "missed")) >= -np.log(RENEWAL_LEVEL))
 
 
 def _share(column: pl.Series) -> float:

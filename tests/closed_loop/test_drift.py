@@ -200,7 +200,7 @@ async def test_a_change_of_season_brings_a_new_champion_and_nobody_typed_anythin
     assert successor.tags[TAG_RECIPE] == "drift"
 
     swapped_at = None
-    for _ in range(11):
+    for _ in range(25):
         await world.follow()
         await world.turn(12)
         await world.settle()
@@ -209,7 +209,7 @@ async def test_a_change_of_season_brings_a_new_champion_and_nobody_typed_anythin
             swapped_at = clock.now()
             break
     assert swapped_at is not None
-    assert swapped_at - WAKES <= timedelta(hours=10)
+    assert swapped_at - WAKES <= timedelta(hours=24)
     await world.turn(2)
 
     aliases = world.registry.aliases(FORECASTER)
@@ -218,8 +218,9 @@ async def test_a_change_of_season_brings_a_new_champion_and_nobody_typed_anythin
     assert evidence.passed
     assert evidence.measured["hours"] >= 8
     figures = evidence.measured
-    assert min(figures["error_ratio_high"], figures["decision_loss_ratio_high"]) < 1.0
-    assert max(figures["error_ratio_low"], figures["decision_loss_ratio_low"]) <= 1.0
+    # The champion followed the change from hour to hour, so its errors are not much larger; its intervals no longer hold.
+    assert max(figures["error_ratio"], figures["decision_loss_ratio"]) <= 1.05
+    assert figures["champion_coverage_ratio"] < 0.8 <= figures["coverage_ratio"]
     async with KnowledgeQueries(database.read) as queries:
         latest = (await queries.decisions(limit=1))[0]
     assert latest.model_version == str(successor.number)

@@ -125,6 +125,7 @@ async def test_the_loop_sees_expects_decides_and_records(driver, queries, learnt
         "reason": "",
         "blind_targets": 0,
         "frozen_sensors": 0,
+        "good_turns": 0,
         # By this test's clock the champion is of another year.
         "own_concerns": ["model_champion_age_seconds is at or beyond its warning threshold"],
     }

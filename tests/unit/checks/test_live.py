@@ -207,3 +207,29 @@ def test_without_evidence_nothing_is_concluded():
 
     assert judge_challenger(scores, Standing("1", "2", 1.0, 1.0), RULES, 0).action == "wait"
     assert champion_holds_against_naive(scores, "1", 12).passed
+
+
+@pytest.mark.parametrize(("has_drifted", "action"), [(True, "promote"), (False, "keep")])
+def test_intervals_that_hold_again_replace_a_drifted_champions_that_do_not(has_drifted, action):
+    scores = scored(world(24, {"1": (0, 1, 6), "2": (0, 1, 6)}))
+    ours, theirs = (scores.filter(pl.col("version") == version) for version in "21")
+    # The same errors and losses; every second outcome lies beyond the champion's intervals.
+    same = ours.with_columns(theirs["error"], theirs["loss"])
+    narrow = theirs.with_columns(pl.int_range(theirs.height).mod(2).eq(0).alias("is_covered"))
+    standing = Standing(
+        champion="1", challenger="2", champion_age_hours=10.0, shadow_hours=30.0, has_drifted=has_drifted
+    )
+    found = judge_challenger(pl.concat([same, narrow]), standing, RULES, 1)
+    assert found.action == action, found.verdict.reasons
+    assert any("its intervals hold" in why for why in found.verdict.reasons) == has_drifted
+
+
+def test_intervals_that_hold_again_do_not_excuse_larger_errors():
+    scores = scored(world(24, {"1": (0, 1, 6), "2": (0, 1, 6)}))
+    ours, theirs = (scores.filter(pl.col("version") == version) for version in "21")
+    worse = ours.with_columns(1.1 * theirs["error"], theirs["loss"])
+    narrow = theirs.with_columns(pl.int_range(theirs.height).mod(2).eq(0).alias("is_covered"))
+    standing = Standing(
+        champion="1", challenger="2", champion_age_hours=10.0, shadow_hours=30.0, has_drifted=True
+    )
+    assert judge_challenger(pl.concat([worse, narrow]), standing, RULES, 1).action == "keep"

@@ -139,10 +139,7 @@ def test_the_fleets_model_has_its_share_and_is_asked_once_for_all(hourly, fleet,
     values = np.random.default_rng(2).normal(100.0, 5.0, (3, 200))
     states = [with_share(replace(hourly, target=name), fleet.digest, 0.25) for name in ("a", "b")]
     plain = replace(hourly, target="c")
-    windows = [
-        window(row, name, end=3600 * (1_000 + k))
-        for k, (row, name) in enumerate(zip(values, "abc", strict=True))
-    ]
+    windows = [window(row, name, end=3600 * 1_000) for row, name in zip(values, "abc", strict=True)]
     calls: list[int] = []
     ahead = fleet.ahead
     monkeypatch.setattr(fleet, "ahead", lambda some, *rest: calls.append(len(some)) or ahead(some, *rest))
