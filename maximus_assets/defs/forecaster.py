@@ -33,6 +33,7 @@ from maximus_assets.features.holidays import holidays_around
 from maximus_assets.features.table import RECIPE_HASH
 from maximus_assets.models.forecasting.learn import learn
 from maximus_assets.registry import cuts
+from maximus_assets.registry.card import in_words
 from maximus_assets.registry.gates import judge
 from maximus_assets.registry.packaging import Origin, log_forecaster
 from maximus_assets.registry.promotion import REQUIRED_GATES
@@ -129,6 +130,7 @@ def forecaster_candidate(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(version.number)),
         metadata={
+            "in words": in_words(learnt),
             **learnt_pictures(learnt, grid),
             "version": version.number,
             "series": len(learnt.states),

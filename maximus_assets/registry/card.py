@@ -175,6 +175,35 @@ def _series_table(learnt: LearntForecaster, grid: pl.DataFrame) -> str:
     return "\n".join(lines + _more(len(learnt.states)))
 
 
+def in_words(learnt: LearntForecaster) -> str:
+    """What was learnt and how far it may be trusted, in a sentence or two.
+
+    Args:
+        learnt: What was learnt, at least one series.
+    """
+    count = len(learnt.states)
+    methods = Counter(state.method for state in learnt.states)
+    told = ", ".join(f"{method} {number}" for method, number in sorted(methods.items()))
+    chosen = (
+        learnt.report.filter(pl.col("is_chosen"), pl.col("judged") > 0)
+        .group_by("horizon_hours")
+        .agg(pl.col("mase", "coverage").median())
+        .sort("horizon_hours")
+    )
+    ahead = [
+        f"{horizon_name(hours)} ahead {mase:.2f} ({coverage:.0%})"
+        for hours, mase, coverage in chosen.iter_rows()
+        if mase is not None and coverage is not None
+    ]
+    words = f"{count} of {count + len(learnt.skipped)} series learnt ({told})."
+    if not ahead:
+        return f"{words} None could be judged."
+    return (
+        f"{words} Error relative to repeating the day or week before, below 1 is better, and share of outcomes that its "
+        f"{INTERVAL_COVERAGE:.0%} interval held (medians of the judged part): {'; '.join(ahead)}."
+    )
+
+
 def _mix(state: SeriesState) -> str:
     """The components with their mean share of the forecast."""
     means = state.by_component.mean(axis=1)

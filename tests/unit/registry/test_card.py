@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 
 from maximus_assets.checks.drift import make_reference
-from maximus_assets.registry.card import shortened, write_card
+from maximus_assets.registry.card import in_words, shortened, write_card
 from maximus_assets.registry.tracking import DESCRIPTION_LIMIT
 
 
@@ -42,3 +42,17 @@ def test_what_the_registry_shows_of_a_long_card_ends_between_two_lines_and_says_
     assert set(filter(None, lines)) <= set(card.splitlines())
     assert "## Limits" in shown
     assert shortened("short", DESCRIPTION_LIMIT) == "short"
+
+
+def test_what_was_learnt_is_told_in_words_with_its_figures(learnt_shop):
+    learnt = learnt_shop.learnt
+    told = in_words(replace(learnt, skipped={"b/x": "every value is missing"}))
+    assert told.startswith(f"1 of 2 series learnt ({learnt.states[0].method} 1). Error relative to")
+    (row,) = learnt.report.filter(pl.col("is_chosen"), pl.col("horizon_hours") == 1).rows(named=True)
+    assert f"1h ahead {row['mase']:.2f} ({row['coverage']:.0%})" in told
+
+
+def test_figures_that_nothing_could_be_judged_by_are_not_told(learnt_shop):
+    unjudged = learnt_shop.learnt.report.with_columns(judged=pl.lit(0, pl.Int64))
+    told = in_words(replace(learnt_shop.learnt, report=unjudged))
+    assert told.endswith("None could be judged.")
