@@ -1,7 +1,7 @@
 """The parts a forecast is mixed from: what each method has learnt, as vectors and whole numbers.
 
-A component is data; the arithmetic is in `recursion`, `direct`, `smoothing`, `rescaled` and `boosted`. A method that needs another arithmetic adds a class
-here, its arithmetic beside it, and a branch in `forecasting`.
+A component is data; the arithmetic is in `recursion`, `direct`, `smoothing`, `rescaled` and `boosted`. A method that needs
+another arithmetic adds a class here, its arithmetic beside it, and an entry in `kinds`.
 """
 
 import re
